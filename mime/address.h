@@ -1,0 +1,49 @@
+/*
+ * Addresses: mailboxes of a header field, and the one way to compare two addresses.
+ *                                                        RFC 5322 3.4, RFC 6532, RFC 5891, RFC 9598
+ * Only a mailbox that stands where the grammar puts one is an address: not what a display name, a
+ * comment or an encoded word shows. libidn2 has its home here.
+ */
+#ifndef MIME_ADDRESS_H
+#define MIME_ADDRESS_H
+
+#include "util/buf.h"
+
+enum mime_address_flag {
+    MIME_ADDRESS_GROUP = 1 << 0,    /* group syntax was used */
+    MIME_ADDRESS_SYNTAX = 1 << 1,   /* something fits no grammar: the list is not to be trusted */
+    MIME_ADDRESS_OBSOLETE = 1 << 2, /* source routes, white space inside an addr-spec */
+    MIME_ADDRESS_EMPTY = 1 << 3,    /* empty elements between commas, or nothing at all */
+};
+
+enum { MIME_ADDRESS_LIMIT = 5000, MIME_ADDRESS_SIZE = 1100 };
+
+struct mime_addresses;
+
+/* Parses the value of From, Sender, To, Cc, Reply-To. Bad syntax is a flag, not an error; ERR_LIMIT
+ * beyond `limit` mailboxes or groups, ERR_NOMEM. */
+ERR_CHECKED enum err_code mime_address_parse(struct span field_value, size_t limit,
+                                             struct mime_addresses **out, struct err *err);
+void mime_address_free(struct mime_addresses **addresses);
+size_t mime_address_count(const struct mime_addresses *addresses);
+
+/* addr-spec of mailbox `index` as "local@domain": quotes that are not needed are taken off the local
+ * part, comments and white space removed; case kept. Borrowed, a C string. */
+const char *mime_address_get(const struct mime_addresses *addresses, size_t index);
+unsigned mime_address_flags(const struct mime_addresses *addresses);
+
+/* The form two addresses are compared in: domain as A-label in lower case, local part in NFC and as it is.
+ * `out` has MIME_ADDRESS_SIZE bytes. ERR_PERM: no '@', an empty side, a NUL, a control character, white
+ * space outside quotes, '<' or '>', an invalid domain. Nothing is trimmed (facts: trimming is how
+ * certificates with "victim@x \n" passed). */
+ERR_CHECKED enum err_code mime_address_format(struct span address, char *out, struct err *err);
+
+/* Same mailbox? Both are formatted first; an invalid one equals nothing. `fold_local`: compare local
+ * parts without regard to ASCII case (RFC 8550 leaves it to policy). */
+bool mime_address_is(struct span a, struct span b, bool fold_local);
+
+/* Does `address` match `pattern`: "*", "user@dom", "@dom" or "*@dom" (that domain), "*@*.dom" or ".dom"
+ * (its subdomains), or '*' and '?' anywhere in local part or domain. Domain by A-label. */
+bool mime_address_match(const char *pattern, const char *address);
+
+#endif

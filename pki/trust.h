@@ -1,0 +1,32 @@
+/*
+ * A trust set: anchors, intermediates that configuration gives, and CRLs of a folder.   RFC 5280 6.1.1
+ *
+ * Immutable and shared; a new one is loaded and swapped on reload. Nothing fetched or received ever
+ * enters the anchors. The network side (AIA, CRL and OCSP over HTTP and LDAP) plugs in below
+ * pki/revocation and pki/path, not here.
+ */
+#ifndef PKI_TRUST_H
+#define PKI_TRUST_H
+
+#include "pki/certificate.h"
+
+struct pki_trust;
+
+struct pki_trust_args {
+    const char *name;                 /* for messages; copied */
+    const char *const *anchors;       /* files or folders, NULL-terminated */
+    const char *const *intermediates; /* files or folders, or NULL */
+    const char *const *crls;          /* files or folders (DER, PEM), or NULL */
+};
+
+ERR_CHECKED enum err_code pki_trust_load(const struct pki_trust_args *args, struct pki_trust **out,
+                                         struct err *err);
+struct pki_trust *pki_trust_add1(struct pki_trust *trust);
+void pki_trust_free(struct pki_trust **trust);
+size_t pki_trust_anchor_count(const struct pki_trust *trust);
+size_t pki_trust_crl_count(const struct pki_trust *trust);
+
+/* Have files of the CRL folders changed since they were loaded? A watcher asks, then reloads. */
+bool pki_trust_is_stale(const struct pki_trust *trust);
+
+#endif
