@@ -1,0 +1,78 @@
+/*
+ * Certificates for an address: every candidate judged before one is chosen.      RFC 8550 2.3, 4
+ *
+ * Sources in order: our own keyring (colleagues), the certificate folders, then each directory. Every
+ * candidate is judged: leaf rules for the use and the address, then path and revocation. The best of the
+ * first source that has a valid one wins (valid, newest). The reasons of the others are kept
+ * for `smimectl lookup` and for the reply. When nothing is valid, a source that could not be asked, or a
+ * candidate whose revocation could not be asked, makes the answer ERR_TEMP: never "no certificate".
+ *
+ * Threads: any; the snapshot is immutable.
+ */
+#ifndef DIRECTORY_LOOKUP_H
+#define DIRECTORY_LOOKUP_H
+
+#include "directory/directory.h"
+#include "pki/keyring.h"
+#include "pki/path.h"
+
+struct directory_lookup; /* the sources, shared and counted */
+
+struct directory_lookup_sources {
+    struct pki_keyring *keyring;              /* a reference is added */
+    const char *const *certificate_folders;   /* loaded here; NULL-terminated or NULL */
+    struct directory *const *directories;     /* taken on success */
+    size_t directory_count;
+};
+
+ERR_CHECKED enum err_code directory_lookup_new(const struct directory_lookup_sources *sources,
+                                               struct directory_lookup **out, struct err *err);
+struct directory_lookup *directory_lookup_add1(struct directory_lookup *lookup);
+void directory_lookup_free(struct directory_lookup **lookup);
+
+struct directory_lookup_question {
+    const char *address;                  /* formatted */
+    const struct pki_trust *trust;        /* NULL: no path is asked for (only without a trust set in the configuration
+                                             of smimectl's stand-alone commands) */
+    enum pki_revocation revocation;
+    const struct pki_leaf_policy *policy;
+    time_t now;
+};
+
+struct directory_candidate {
+    struct pki_certificate *certificate;  /* a reference */
+    const struct pki_key *key;            /* signing: the pair; else NULL; borrowed from the keyring */
+    char source[128];                     /* "keys", "files:/path", "directory:name" */
+    struct pki_answer answer;
+    bool selected;
+};
+
+enum { DIRECTORY_LIMIT_CANDIDATES = 200 };
+
+struct directory_lookup_result {
+    struct directory_candidate *list;
+    size_t count;
+    const struct directory_candidate *selected; /* NULL: none */
+    struct pki_answer answer;                   /* when none: the reason to tell people; "no-certificate" */
+};
+
+/* The encryption certificate of a recipient. ERR_OK, ERR_NOTFOUND (answer says why), ERR_TEMP (could not ask). */
+ERR_CHECKED enum err_code directory_lookup_certificate(struct directory_lookup *lookup,
+                                                       const struct directory_lookup_question *question,
+                                                       struct directory_lookup_result *result,
+                                                       struct err *err);
+
+/* The signing pair of a sender, the same way, out of the keyring alone. */
+ERR_CHECKED enum err_code directory_lookup_key(struct directory_lookup *lookup,
+                                               const struct directory_lookup_question *question,
+                                               struct directory_lookup_result *result,
+                                               struct err *err);
+void directory_lookup_result_free(struct directory_lookup_result *result);
+
+/* Who has this address or login, over all directories in order. As directory_find_*. */
+ERR_CHECKED enum err_code directory_lookup_person(struct directory_lookup *lookup,
+                                                  const char *address, const char *login,
+                                                  struct directory_entry **out, struct err *err);
+size_t directory_lookup_directory_count(const struct directory_lookup *lookup);
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * What all messages share: one immutable snapshot of configuration, keys, certificates, trust and directories, and the
+ * budgets that outlive it. A message takes a reference when it starts and keeps it; a reload builds a
+ * new snapshot and swaps it in only when all of it could be built.
+ *
+ * Threads: any. services_swap and services_get1 hold a lock for the length of a pointer copy.
+ */
+#ifndef FLOW_SERVICES_H
+#define FLOW_SERVICES_H
+
+#include "conf/conf.h"
+#include "directory/lookup.h"
+#include "pki/keyring.h"
+#include "pki/trust.h"
+
+struct flow_trust {
+    const char *name;
+    struct pki_trust *trust;
+};
+
+struct flow_services {
+    struct conf *conf;
+    struct pki_keyring *keyring;
+    struct flow_trust *trusts;
+    size_t trust_count;
+    struct directory_lookup *lookup;
+    struct pki_leaf_policy leaf_policy;
+    char hostname[256];
+    char authserv_id[256];
+    int references; /* private */
+};
+
+typedef void flow_services_complaint_fn(void *context, const char *text);
+
+/* Builds a snapshot from a configuration (a reference is added). Files that were left out (unsafe modes) are
+ * complaints; what makes it unusable is an error. */
+ERR_CHECKED enum err_code flow_services_new(struct conf *conf, flow_services_complaint_fn *complain,
+                                            void *context, struct flow_services **out,
+                                            struct err *err);
+struct flow_services *flow_services_add1(struct flow_services *services);
+void flow_services_free(struct flow_services **services);
+
+/* The trust set of that name; NULL: there is none. */
+const struct pki_trust *flow_services_trust(const struct flow_services *services, const char *name);
+
+#endif
