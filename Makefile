@@ -90,6 +90,99 @@ $(foreach f,$(folders),$(eval $(call unit_rule,$(f))))
 unit: $(unit_programs) ## run the unit tests (T=folder for one folder)
 	@failed=0; for t in $(unit_programs); do echo "== $$t"; $$t || failed=1; done; exit $$failed
 
+# ---- checks ----------------------------------------------------------------------------------
+
+SMIMED_CORPORA ?= $(wildcard ../shared/corpora)
+export SMIMED_CORPORA
+# Root is needed for Postfix alone; make check says so and uses sudo where there is one.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
+PARTS ?=
+
+# SAN=address,undefined or SAN=thread builds and tests with that sanitizer, in a build folder of its own.
+check: ## install what is missing, build, run every test; PARTS="checks unit scenario e2e" chooses
+	@[ "$$(id -u)" = 0 ] || echo "make check: installing packages and the private Postfix need root: using sudo"
+	@tests/deps.sh check
+	+@$(MAKE) --no-print-directory all test-programs
+	@$(SUDO) env SMIMED_CORPORA='$(SMIMED_CORPORA)' SMIMED_PATIENCE='$(if $(SAN),4,1)' SAN='$(SAN)' \
+		/usr/bin/python3 tests/run.py $(BUILD) $(PARTS)
+
+.PHONY: test-programs
+test-programs: $(patsubst %.c,$(BUILD)/%,$(unit_sources)) $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%-replay,$(wildcard tests/fuzz/fuzz_*.c))
+
+deps: ## install what building needs
+	@tests/deps.sh build
+
+# A fuzz target as a plain program that runs every file of a folder once: part of make check.
+$(BUILD)/tests/fuzz/%-replay: tests/fuzz/%.c tests/fuzz/replay.c $(libs) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ tests/fuzz/$*.c tests/fuzz/replay.c -Wl,--start-group $(libs) -Wl,--end-group $(LDLIBS)
+
+# make fuzz TIME=60: each target with libFuzzer and sanitizers for that many seconds.
+TIME ?= 60
+fuzz_build := build/fuzz
+fuzz_targets := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz: ## fuzz every parser for TIME seconds each (libFuzzer); F=fuzz_name for one
+	@tests/deps.sh check
+	+@$(MAKE) --no-print-directory BUILD=$(fuzz_build) CC=clang SAN=address,undefined,fuzzer-no-link OPT='-O1' fuzz-programs
+	@set -e; for f in $(if $(F),$(F),$(fuzz_targets)); do n=$${f#fuzz_}; \
+		mkdir -p $(fuzz_build)/corpus/$$n tests/fuzz/seeds/$$n; \
+		echo "== $$f"; \
+		$(fuzz_build)/tests/fuzz/$$f -max_total_time=$(TIME) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+			-artifact_prefix=$(fuzz_build)/ $$([ -f tests/fuzz/$$n.dict ] && echo -dict=tests/fuzz/$$n.dict) \
+			$(fuzz_build)/corpus/$$n tests/fuzz/seeds/$$n 2>&1 | tail -12; done
+.PHONY: fuzz fuzz-programs
+fuzz-programs: $(patsubst %,$(fuzz_build)/tests/fuzz/%,$(fuzz_targets))
+$(fuzz_build)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(libs) $(BUILD)/flags
+	@mkdir -p $(@D)
+	clang $(CPPFLAGS) $(filter-out -fsanitize=%,$(CFLAGS)) -fsanitize=address,undefined,fuzzer $(LDFLAGS) \
+		-o $@ $< -Wl,--start-group $(libs) -Wl,--end-group $(LDLIBS)
+
+lint: ## clang-tidy and cppcheck over the sources
+	@for f in $(folders) milter ctl; do ls $$f/*.c 2>/dev/null; done | xargs -r -P2 -n8 \
+		clang-tidy --quiet --checks='-*,clang-analyzer-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling' \
+		-- $(CPPFLAGS) -std=c11
+.PHONY: lint
+
+# ---- trying it -------------------------------------------------------------------------------
+
+demo: ## the main job, shown step by step on embedded defaults, in a scratch folder
+	@[ "$$(id -u)" = 0 ] || echo "make demo: installing packages and the private Postfix need root: using sudo"
+	@tests/deps.sh demo
+	+@$(MAKE) --no-print-directory all
+	@$(SUDO) env SMIMED_BUILD='$(abspath $(BUILD))' /usr/bin/python3 tests/e2e/demo.py
+
+run: ## the same instance in the foreground, to try things by hand; Ctrl-C ends it
+	@[ "$$(id -u)" = 0 ] || echo "make run: installing packages and the private Postfix need root: using sudo"
+	@tests/deps.sh demo
+	+@$(MAKE) --no-print-directory all
+	@$(SUDO) env SMIMED_BUILD='$(abspath $(BUILD))' /usr/bin/python3 tests/e2e/demo.py --run
+
+# ---- installing ------------------------------------------------------------------------------
+
+SBINDIR := $(PREFIX)/sbin
+MANDIR := $(PREFIX)/share/man
+DOCDIR := $(PREFIX)/share/doc/smimed
+docs_installed := README.md docs/architecture.md docs/operations.md docs/security.md docs/terms.md docs/log-fields.md
+examples := $(filter-out conf/smimed.service,$(wildcard conf/*.example conf/*.service))
+
+install: all ## put everything below DESTDIR and PREFIX
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(DOCDIR)/examples \
+		$(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/smimed
+	install -m 755 $(BUILD)/smimed $(BUILD)/smimectl $(DESTDIR)$(SBINDIR)
+	install -m 644 docs/smimed.8 docs/smimectl.8 $(DESTDIR)$(MANDIR)/man8
+	install -m 644 docs/smimed.conf.5 $(DESTDIR)$(MANDIR)/man5
+	install -m 644 $(docs_installed) $(DESTDIR)$(DOCDIR)
+	install -m 644 conf/smimed.conf $(examples) $(DESTDIR)$(DOCDIR)/examples
+	sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' conf/smimed.service > $(DESTDIR)$(UNITDIR)/smimed.service
+	[ -e $(DESTDIR)$(SYSCONFDIR)/smimed/smimed.conf ] || install -m 640 conf/smimed.conf $(DESTDIR)$(SYSCONFDIR)/smimed/smimed.conf
+
+uninstall: ## take it away again; the configuration and its folder stay if they were changed
+	rm -f $(DESTDIR)$(SBINDIR)/smimed $(DESTDIR)$(SBINDIR)/smimectl $(DESTDIR)$(MANDIR)/man8/smimed.8 \
+		$(DESTDIR)$(MANDIR)/man8/smimectl.8 $(DESTDIR)$(MANDIR)/man5/smimed.conf.5 $(DESTDIR)$(UNITDIR)/smimed.service
+	rm -rf $(DESTDIR)$(DOCDIR)
+	! cmp -s conf/smimed.conf $(DESTDIR)$(SYSCONFDIR)/smimed/smimed.conf || rm -f $(DESTDIR)$(SYSCONFDIR)/smimed/smimed.conf
+	-rmdir $(DESTDIR)$(SYSCONFDIR)/smimed 2>/dev/null
+
 clean: ## remove what was built
 	rm -rf build
 

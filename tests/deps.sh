@@ -1,0 +1,97 @@
+#!/bin/sh
+# Installs, on Debian, what a step needs and the machine does not have:  deps.sh build|demo|check
+#
+# Nothing that is installed here starts or configures a service of the machine: while apt runs, policy-rc.d
+# forbids starting; Postfix is told "No configuration"; what would come up at boot is disabled. If apt
+# would have to remove something (another MTA, say), this stops before anything is changed.
+set -eu
+
+level=${1:-build}
+build="gcc libc6-dev libmilter-dev libssl-dev libidn2-dev uthash-dev"
+demo="$build openssl postfix python3"
+check="$demo clang libclang-rt-14-dev clang-format libcmocka-dev gpgsm gnupg libnss3-tools miltertest mandoc procps"
+# Unpacked into a scratch folder by the tests, never installed:
+# sendmail-bin (tests/e2e/harness.py).
+case $level in
+build) wanted=$build ;;
+demo) wanted=$demo ;;
+check) wanted=$check ;;
+*) echo "usage: deps.sh build|demo|check" >&2; exit 2 ;;
+esac
+
+missing=
+for package in $wanted; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$status" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+echo "smimed: these Debian packages are needed and not installed:$missing"
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "smimed: this is not Debian: please install their equivalents yourself" >&2
+    exit 1
+fi
+root=
+if [ "$(id -u)" -ne 0 ]; then
+    if command -v sudo >/dev/null 2>&1; then
+        root="sudo"
+        echo "smimed: installing needs root; sudo may ask for your password"
+    else
+        echo "smimed: installing needs root, and there is no sudo: run as root:" >&2
+        echo "    apt-get install --no-install-recommends$missing" >&2
+        exit 1
+    fi
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+apt="$root env DEBIAN_FRONTEND=noninteractive apt-get -q -o Dpkg::Use-Pty=0 -o APT::Install-Recommends=false"
+$apt update >/dev/null || echo "smimed: apt-get update failed; trying with the lists that are there" >&2
+# shellcheck disable=SC2086
+if ! plan=$($apt -s install $missing 2>&1); then
+    printf '%s\n' "$plan" >&2
+    echo "smimed: apt-get cannot install these packages" >&2
+    exit 1
+fi
+removed=$(printf '%s\n' "$plan" | sed -n 's/^Remv \([^ ]*\).*/\1/p' | tr '\n' ' ')
+if [ -n "$removed" ]; then
+    echo "smimed: apt-get would remove: $removed" >&2
+    echo "smimed: nothing was changed; use a machine without another MTA, or install by hand" >&2
+    exit 1
+fi
+
+# Nothing may start while packages are configured.
+policy=/usr/sbin/policy-rc.d
+saved=
+cleanup() {
+    $root rm -f "$policy"
+    [ -z "$saved" ] || $root mv -f "$saved" "$policy"
+}
+if [ -e "$policy" ]; then
+    saved=$policy.before-smimed
+    $root mv -f "$policy" "$saved"
+fi
+trap cleanup EXIT
+trap 'exit 1' HUP INT TERM
+printf '#!/bin/sh\nexit 101\n' | $root tee "$policy" >/dev/null
+$root chmod 755 "$policy"
+case " $missing " in
+*" postfix "*)
+    echo "postfix postfix/main_mailer_type select No configuration" | $root debconf-set-selections
+    ;;
+esac
+log=$(mktemp)
+# shellcheck disable=SC2086
+if ! $apt -y install $missing >"$log" 2>&1; then
+    tail -30 "$log" >&2
+    rm -f "$log"
+    echo "smimed: apt-get failed" >&2
+    exit 1
+fi
+rm -f "$log"
+if command -v systemctl >/dev/null 2>&1; then
+    for service in postfix; do
+        case " $missing " in
+        *" $service "*) $root systemctl disable "$service.service" >/dev/null 2>&1 || true ;;
+        esac
+    done
+fi
