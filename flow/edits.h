@@ -1,9 +1,9 @@
 /*
  * What is to be done to a message: a list of edits, computed first, applied in one loop.
  *
- * The order of the list is the order of application: deletions of a name come in descending index, so that
- * no deletion shifts another; insertions after them. Bodies are not stored: flow_message_write_body
- * runs the chain when the milter asks for it.
+ * The order of the list is the order of application: deletions of a name come in descending index,
+ * so that no deletion shifts another; insertions after them. Bodies are not stored:
+ * flow_message_write_body runs the chain when the milter asks for it.
  */
 #ifndef FLOW_EDITS_H
 #define FLOW_EDITS_H
@@ -14,11 +14,12 @@
 
 enum flow_edit_kind {
     FLOW_EDIT_DELETE_HEADER, /* name, index (1-based among the fields of that name) */
-    FLOW_EDIT_INSERT_HEADER, /* position (0: top), name, value folded with LF */
+    FLOW_EDIT_INSERT_HEADER, /* position (0: top), name, value folded with LF, without the space
+                                behind the colon: the milter adds it (SMFIP_HDR_LEADSPC) */
     FLOW_EDIT_ADD_RECIPIENT,
     FLOW_EDIT_DELETE_RECIPIENT,
     FLOW_EDIT_REPLACE_BODY,
-    FLOW_EDIT_QUARANTINE     /* value: reason */
+    FLOW_EDIT_QUARANTINE /* value: reason */
 };
 
 struct flow_edit {

@@ -1,7 +1,7 @@
 /*
- * What all messages share: one immutable snapshot of configuration, keys, certificates, trust and directories, and the
- * budgets that outlive it. A message takes a reference when it starts and keeps it; a reload builds a
- * new snapshot and swaps it in only when all of it could be built.
+ * What all messages share: one immutable snapshot of configuration, keys, certificates, trust and
+ * directories, and the budgets that outlive it. A message takes a reference when it starts and
+ * keeps it; a reload builds a new snapshot and swaps it in only when all of it could be built.
  *
  * Threads: any. services_swap and services_get1 hold a lock for the length of a pointer copy.
  */
@@ -32,13 +32,19 @@ struct flow_services {
 
 typedef void flow_services_complaint_fn(void *context, const char *text);
 
-/* Builds a snapshot from a configuration (a reference is added). Files that were left out (unsafe modes) are
- * complaints; what makes it unusable is an error. */
+/* Builds a snapshot from a configuration (a reference is added). Files that were left out (unsafe
+ * modes) are complaints; what makes it unusable is an error. */
 ERR_CHECKED enum err_code flow_services_new(struct conf *conf, flow_services_complaint_fn *complain,
                                             void *context, struct flow_services **out,
                                             struct err *err);
 struct flow_services *flow_services_add1(struct flow_services *services);
 void flow_services_free(struct flow_services **services);
+
+/* The snapshot that new messages take: process-wide, behind a lock. swap takes the reference it is
+ * given (NULL at the end of the process) and releases the one before; get1 adds a reference for the
+ * caller, NULL when there is none. */
+void flow_services_swap(struct flow_services *services);
+struct flow_services *flow_services_get1(void);
 
 /* The trust set of that name; NULL: there is none. */
 const struct pki_trust *flow_services_trust(const struct flow_services *services, const char *name);

@@ -1,15 +1,14 @@
 /*
- * Is this message signed, by whom, and can it be believed?      RFC 8551 3.5, 3.9; RFC 8550 3, 4;
- * RFC 7281
+ * Is this message signed, by whom, and can it be believed?      RFC 8551 3.5, 3.9; RFC 8550 3, 4
  *
  * The one way a message is verified: the inbound flow and `smimectl verify` both push a message
  * through here and read the same result. The header section decides what to look for
  * (multipart/signed, application/pkcs7-mime, nothing); then the body comes in pieces of any size:
  *
- *   clear-signed   mime/split -> smime/verify: digests run over the exact bytes of part one while
- * they pass; nothing is kept but the signature part. CMS            transfer decoding -> spool;
- * smime/detect says what it really is; opaque signatures are then verified within
- * limit_opaque_bytes, enveloped objects are only named.
+ * - clear-signed: mime/split feeds smime/verify, so that digests run over the exact bytes of part
+ *   one while they pass; nothing is kept but the signature part;
+ * - CMS: transfer decoding into a spool; smime/detect says what it really is; opaque signatures are
+ *   then verified within limit_opaque_bytes, enveloped objects are only named.
  *
  * At the end each signer is asked four questions, each by the part of the house that knows:
  * signature (smime/), leaf and path with revocation (pki/), and identity (is the mailbox of From in
