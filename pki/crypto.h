@@ -1,0 +1,58 @@
+/*
+ * What a process does once before it touches a key or a certificate, and how errors of the library
+ * become errors of ours.
+ *
+ * pki_crypto_init refuses a library older than 3.0, sees to it that the algorithms we cannot do
+ * without are there, and makes the secure heap: memory of its own that is locked (not swapped),
+ * left out of core dumps and surrounded by unmapped pages. Measured with OpenSSL 3.0.22: a private
+ * key read from a secure BIO keeps its numbers there (RSA-2048 896 bytes, RSA-3072 and RSA-4096
+ * 1792, P-256 32, P-521 128, Ed25519 32) plus a buffer of 4 to 8 KiB while it is read. What does
+ * NOT stay there: the Montgomery forms of p and q, which the library makes at the first RSA
+ * operation in the ordinary heap and wipes when the key is freed, and intermediate numbers of an
+ * operation, which it wipes at its end.
+ *
+ * Threads: pki_crypto_init runs once, before any other thread; the rest is free.
+ */
+#ifndef PKI_CRYPTO_H
+#define PKI_CRYPTO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "util/err.h"
+
+/* Bytes of secure heap that one key may take (RSA-4096 in the worst case), the room that reading a
+ * key needs for a moment, and the most that is ever asked of the system. */
+enum {
+    PKI_CRYPTO_KEY_BYTES = 2048,
+    PKI_CRYPTO_SECURE_MIN = 1 << 20,
+    PKI_CRYPTO_SECURE_MAX = 1 << 26
+};
+
+/* `keys`: how many private keys the process expects to hold (the heap does not grow later); 0: the
+ * smallest heap, room for some 500 keys. A second call does nothing. ERR_PERM: the library is too
+ * old; ERR_NOMEM: no secure heap. */
+ERR_CHECKED enum err_code pki_crypto_init(size_t keys, struct err *err);
+
+/* Gives the secure heap back if it is empty. For the very end of a process, and for tests. */
+void pki_crypto_deinit(void);
+
+struct pki_crypto_facts {
+    const char *version;   /* of the library that is loaded; static */
+    size_t secure_bytes;   /* size of the secure heap, 0: there is none */
+    size_t secure_used;    /* taken now */
+    bool secure_is_locked; /* false: it can be swapped out (RLIMIT_MEMLOCK) */
+};
+
+void pki_crypto_get(struct pki_crypto_facts *out);
+
+/* Forgets what the library's error queue of this thread holds: worker threads are shared between
+ * sessions, so a public function begins with it. */
+void pki_crypto_reset(void);
+
+/* err_set with ": " and the library's first error appended (or without, when there is none);
+ * empties the queue. A failed allocation becomes ERR_NOMEM. */
+enum err_code pki_crypto_fail(struct err *err, enum err_code code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif
