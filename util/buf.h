@@ -16,9 +16,9 @@ struct buf {
     size_t limit_bytes;
 };
 
-#define BUF_INIT(limit)                                                                            \
-    {                                                                                              \
-        .limit_bytes = (limit)                                                                     \
+#define BUF_INIT(limit)        \
+    {                          \
+        .limit_bytes = (limit) \
     }
 
 void buf_init(struct buf *b, size_t limit_bytes);

@@ -37,9 +37,9 @@ struct err {
     char text[ERR_TEXT_SIZE];
 };
 
-#define ERR_INIT                                                                                   \
-    {                                                                                              \
-        .code = ERR_OK                                                                             \
+#define ERR_INIT       \
+    {                  \
+        .code = ERR_OK \
     }
 
 #define ERR_CHECKED __attribute__((warn_unused_result))

@@ -1,11 +1,10 @@
 /*
- * Log lines. One line, one id: the queue-id, else the client, else NOQUEUE. `info` is the outcome of
- * a message, `warn` means an operator must act and is throttled (the first, then a count), `debug` is
- * off, or on for all, one queue-id or one address.
+ * Log lines. One line, one id: the queue-id, else the client, else NOQUEUE. `info` is the outcome
+ * of a message, `warn` means an operator must act and is throttled (the first, then a count),
+ * `debug` is off, or on for all, one queue-id or one address.
  *
- * Whatever comes from outside goes through log_escape first; log_line does it for its arguments
- * as a whole, so that no line can be forged by a newline in a header field. Never logged: content,
- * keys, subjects, passwords.
+ * Each line is escaped as a whole by log_escape, so that no line can be forged by a newline in a
+ * header field. Never logged: content, keys, subjects, passwords.
  *
  * Threads: any; the level and sink are process-wide and atomic.
  */
@@ -33,12 +32,15 @@ struct log_args {
 /* Sets where lines go. May be called again (reload). */
 void log_init(const struct log_args *args);
 
+/* True for a facility name that log_init knows. */
+bool log_facility_check(const char *name);
+
 /* `id` NULL is "NOQUEUE". The formatted text is escaped and capped at 8 KiB. */
 void log_info(const char *id, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void log_debug(const char *id, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* `key` names the condition ("crl-missing"): the first line of a key is written at once, repetitions
- * within 60 s are counted and the count is written with the next line. */
+/* `key` names the condition ("crl-missing"): the first line of a key is written at once,
+ * repetitions within 60 s are counted and the count is written with the next line. */
 void log_warn(const char *key, const char *id, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -49,15 +51,14 @@ struct log_field {
     const char *value;
     bool is_number; /* JSON: without quotes */
 };
-void log_fields(enum log_level level, const char *id, const struct log_field *fields,
-                size_t count);
+void log_fields(enum log_level level, const char *id, const struct log_field *fields, size_t count);
 
 /* True if a debug line for `id` or `address` (either may be NULL) would be written. */
 bool log_debug_is_on(const char *id, const char *address);
 
-/* Copies `text` into `out` (always NUL-terminated): printable ASCII and valid UTF-8 as is, everything
- * else (control characters, DEL, invalid bytes) as \xHH, backslash doubled; cut with "..." when it
- * does not fit. Returns `out`. `size` is at least 8. */
+/* Copies `text` into `out` (always NUL-terminated): printable ASCII and valid UTF-8 as is,
+ * everything else (control characters, DEL, invalid bytes) as \xHH, backslash doubled; cut with
+ * "..." when it does not fit. Returns `out`. `size` is at least 8. */
 char *log_escape(struct span text, char *out, size_t size);
 
 #endif

@@ -36,6 +36,8 @@ span_str(const char *text)
 static inline struct span
 span_from(struct span s, size_t from)
 {
+    if (s.n == 0) /* p may be NULL, and NULL + 0 is undefined in C */
+        return s;
     return from >= s.n ? span_of(s.p + s.n, 0) : span_of(s.p + from, s.n - from);
 }
 

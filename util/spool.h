@@ -18,9 +18,9 @@
 struct spool;
 
 struct spool_args {
-    const char *folder;    /* private folder for the file; copied */
-    size_t memory_bytes;   /* beyond this the file is used */
-    uint64_t limit_bytes;  /* beyond this ERR_LIMIT */
+    const char *folder;   /* private folder for the file; copied */
+    size_t memory_bytes;  /* beyond this the file is used */
+    uint64_t limit_bytes; /* beyond this ERR_LIMIT */
 };
 
 ERR_CHECKED enum err_code spool_new(const struct spool_args *args, struct spool **out,
@@ -46,7 +46,6 @@ ERR_CHECKED enum err_code spool_copy(const struct spool *spool, struct stage *st
                                      struct err *err);
 
 /* A sink stage that writes into the spool and finishes it; `spool` is borrowed. */
-ERR_CHECKED enum err_code spool_stage_new(struct spool *spool, struct stage **out,
-                                          struct err *err);
+ERR_CHECKED enum err_code spool_stage_new(struct spool *spool, struct stage **out, struct err *err);
 
 #endif

@@ -60,10 +60,12 @@ ERR_CHECKED enum err_code stage_sink_new(stage_sink_fn *sink, void *context, str
 /* Appends to `buf`, borrowed until the stage is freed. */
 ERR_CHECKED enum err_code stage_buf_new(struct buf *buf, struct stage **out, struct err *err);
 
-/* Writes to a file descriptor, borrowed. Short writes are continued; EPIPE and the rest ERR_TEMP. */
+/* Writes to a file descriptor, borrowed. Short writes are continued; EPIPE and the rest ERR_TEMP.
+ */
 ERR_CHECKED enum err_code stage_fd_new(int fd, struct stage **out, struct err *err);
 
-/* Gathers small pieces so that the next stage sees pieces of `piece_bytes` (the last one shorter). */
+/* Gathers small pieces so that the next stage sees pieces of `piece_bytes` (the last one shorter).
+ */
 ERR_CHECKED enum err_code stage_gather_new(size_t piece_bytes, struct stage *next,
                                            struct stage **out, struct err *err);
 
