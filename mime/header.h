@@ -25,31 +25,37 @@ ERR_CHECKED enum err_code mime_header_new(size_t limit_bytes, size_t limit_field
                                           struct mime_header **out, struct err *err);
 void mime_header_free(struct mime_header **header);
 
-/* Appends one field; both copied. */
+/* Appends one field; both copied. ERR_PERM: a name with ':', CR, LF or NUL, a value with a line break
+ * that no white space follows (it would be another field); ERR_LIMIT beyond a bound. An empty name
+ * is a malformed line. */
 ERR_CHECKED enum err_code mime_header_set(struct mime_header *header, struct span name,
                                           struct span value, struct err *err);
 
-/* Parses a whole section (up to, not including, the empty line; LF or CRLF line ends). Lines that
- * are no field and no continuation are kept as a field with an empty name and counted as malformed;
- * the count is mime_header_malformed. */
+/* Parses a whole section (LF or CRLF line ends) and ends at the first empty line: what follows it is
+ * no part of the section. A line that is no field and no continuation ("From " of a mailbox file, a
+ * name with bytes outside 33-126, no colon, a continuation of nothing) is kept whole as the value of a
+ * field with an empty name and counted; the count is mime_header_malformed. ERR_LIMIT, ERR_NOMEM. */
 ERR_CHECKED enum err_code mime_header_parse(struct mime_header *header, struct span section,
                                             struct err *err);
 
 size_t mime_header_count(const struct mime_header *header);
 size_t mime_header_malformed(const struct mime_header *header);
 
-/* Field `index` (0-based), borrowed until the header is freed. */
+/* Field `index` (0-based), borrowed until the header is freed; empty spans beyond the last. */
 struct mime_header_field mime_header_get(const struct mime_header *header, size_t index);
 
-/* The `nth` (0-based) field of that name, ASCII case folded. False: not there. */
+/* The `nth` (0-based) field of that name, ASCII case folded. False: not there. Malformed lines are
+ * never found. */
 bool mime_header_find(const struct mime_header *header, const char *name, size_t nth,
                       struct mime_header_field *out);
 size_t mime_header_find_count(const struct mime_header *header, const char *name);
 
-/* The value unfolded and trimmed: line breaks removed, as RFC 5322 2.2.3 has it. Appends to `out`. */
+/* The value unfolded and trimmed: line breaks removed, as RFC 5322 2.2.3 has it; a bare CR inside
+ * stays. Appends to `out`. */
 ERR_CHECKED enum err_code mime_header_unfold(struct span value, struct buf *out, struct err *err);
 
-/* Appends "Name:value CRLF" for every field, inner line breaks as CRLF. */
+/* Appends "Name:value CRLF" for every field (malformed lines as they were), inner line breaks as CRLF,
+ * a bare CR as a space, since no hop lets one through. */
 ERR_CHECKED enum err_code mime_header_format(const struct mime_header *header, struct buf *out,
                                              struct err *err);
 
