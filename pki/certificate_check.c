@@ -18,7 +18,6 @@
 #include "pki/crypto.h"
 #include "pki/reason.h"
 
-
 bool
 pki_certificate_has_address(const struct pki_certificate *certificate, const char *address,
                             const struct pki_leaf_policy *policy)
