@@ -6,9 +6,13 @@
  *   - "could not ask" defers the message (451), "not there" is refused or what the rule says;
  *   - one exempt recipient never turns protection off for the others;
  *   - everything the message says about itself is a claim: only `already_*` (parsed CMS) counts.
- * One copy leaves in the transaction. Recipients whose copies would have to differ (one must be encrypted, another must
- * not be, or smime = no beside protection; a Bcc recipient of an encrypted message whom a RecipientInfo would show
- * to others) are refused with reason copies-needed.
+ *   - what is already encrypted satisfies encrypt and is left as it is: nothing is put around what
+ * its author sealed; what is already signed is not signed again. The order of questions: sender
+ * identity; what the rules alone rule out (copies-needed); then what could not be asked (451, and
+ * the retry hears everything at once); then what is missing. One copy leaves in the transaction.
+ * Recipients whose copies would have to differ (one must be encrypted, another must not be, or
+ * smime = no beside protection; a Bcc recipient of an encrypted message whom a RecipientInfo would
+ * show to others) are refused with reason copies-needed.
  */
 #ifndef POLICY_OUTBOUND_H
 #define POLICY_OUTBOUND_H
@@ -25,34 +29,35 @@ struct policy_recipient {
     const char *address;
     const struct conf_rule *rule;  /* never NULL */
     bool in_header;                /* named in To or Cc (or Resent-To/Cc) */
-    enum policy_known certificate; /* a valid encryption certificate; asked only where policy_outbound_needs says */
+    enum policy_known certificate; /* a valid encryption certificate; asked only where
+                                      policy_outbound_needs says */
     const char *reason;            /* reason word when not YES */
     const char *text;              /* for people */
 };
 
 enum policy_identity {
     POLICY_IDENTITY_OK,
-    POLICY_IDENTITY_REFUSED,       /* reason and text say what did not match */
-    POLICY_IDENTITY_UNKNOWN        /* the directory could not be asked */
+    POLICY_IDENTITY_REFUSED, /* reason and text say what did not match */
+    POLICY_IDENTITY_UNKNOWN  /* the directory could not be asked */
 };
 
 struct policy_outbound_facts {
     const struct conf *conf;
     const struct policy_recipient *recipients;
     size_t count;
-    const char *from;              /* the one mailbox of From, or NULL */
-    const char *envelope_sender;   /* "" null sender */
+    const char *from;            /* the one mailbox of From, or NULL */
+    const char *envelope_sender; /* "" null sender */
     enum policy_identity identity;
     const char *identity_reason, *identity_text;
-    enum policy_known signing;     /* a valid signing certificate of the sender */
+    enum policy_known signing; /* a valid signing certificate of the sender */
     const char *signing_reason, *signing_text;
     enum policy_known domain_signing; /* of the rule's sign_as, where set */
-    enum policy_known escrow;      /* all of encrypt_also have valid certificates */
+    enum policy_known escrow;         /* all of encrypt_also have valid certificates */
     const char *escrow_text;
-    bool already_signed;           /* clear-signed structure or CMS SignedData with a signer */
-    bool already_encrypted;        /* CMS EnvelopedData or AuthEnvelopedData, complete */
-    bool pgp_encrypted;            /* PGP/MIME by structure */
-    bool only_opaque;              /* the entity cannot be clear-signed safely */
+    bool already_signed;    /* clear-signed structure or CMS SignedData with a signer */
+    bool already_encrypted; /* CMS EnvelopedData or AuthEnvelopedData, complete */
+    bool pgp_encrypted;     /* PGP/MIME by structure */
+    bool only_opaque;       /* the entity cannot be clear-signed safely */
 };
 
 enum policy_action { POLICY_PASS, POLICY_PROTECT, POLICY_REFUSE, POLICY_DEFER };
@@ -60,13 +65,26 @@ enum policy_action { POLICY_PASS, POLICY_PROTECT, POLICY_REFUSE, POLICY_DEFER };
 struct policy_outbound_decision {
     enum policy_action action;
     bool sign, encrypt, opaque;
-    bool domain_signature;         /* with the certificate of sign_as */
-    const struct conf_rule *rule;  /* whose name the outcome line shows: the one that weighed most */
-    const char *reason;            /* reason word: "ok", "no-certificate", "copies-needed", ... */
-    int code;                      /* SMTP code when refused or deferred: 550, 451 */
-    const char *enhanced;          /* "5.7.1" */
-    char text[900];                /* reply text for people, one line: who, why, what to do; first ten recipients and the count */
+    bool domain_signature; /* with the certificate of sign_as */
+    const struct conf_rule
+        *rule; /* whose name the outcome line shows: the one that weighed most; never NULL */
+    const struct conf_rule
+        *sign_rule; /* whose digest, format, sign_as hold; NULL: no rule wants a signature */
+    const struct conf_rule
+        *encrypt_rule;    /* whose cipher and key transport hold; NULL: no rule wants encryption */
+    const char *reason;   /* reason word: "ok", "no-certificate", "copies-needed", ... */
+    int code;             /* SMTP code when refused or deferred: 550, 451 */
+    const char *enhanced; /* "5.7.1" */
+    char text[900]; /* reply text for people, one line: who, why, what to do; first ten recipients
+                       and the count */
 };
+
+/* Which recipient's rule says how to sign and how to encrypt, from rules alone: among the rules
+ * that want it, for signing the strictest about a missing certificate (refuse, domain, unsigned),
+ * for encryption always before if-possible; then the first recipient's. NULL: none wants it. The
+ * flow asks for `domain_signing` and takes sign_as by the first of them. */
+const struct conf_rule *policy_outbound_sign_rule(const struct policy_outbound_facts *facts);
+const struct conf_rule *policy_outbound_encrypt_rule(const struct policy_outbound_facts *facts);
 
 /* What has to be asked before the decision can be made, from rules and envelope alone. */
 struct policy_outbound_needs {

@@ -1,0 +1,573 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "policy/outbound.h"
+#include "policy/rule.h"
+
+/* One row of a space of facts: up to three recipients, each with a rule of its own. */
+struct row {
+    struct conf conf;
+    struct conf_rule rules[3];
+    struct policy_recipient recipients[3];
+    struct policy_outbound_facts facts;
+    struct policy_outbound_needs needs;
+    struct policy_outbound_decision out;
+};
+
+static const char *const addresses[] = { "anna@partner.example", "bert@other.example",
+                                         "cora@third.example" };
+
+static void
+row_init(struct row *row, size_t count)
+{
+    memset(row, 0, sizeof *row);
+    for (size_t i = 0; i < count; i++) {
+        row->rules[i] = *policy_rule_builtin();
+        row->rules[i].sign_as = (char *)"office@our.example";
+        row->recipients[i] = (struct policy_recipient){ .address = addresses[i],
+                                                        .rule = &row->rules[i],
+                                                        .in_header = true };
+    }
+    row->facts = (struct policy_outbound_facts){
+        .conf = &row->conf,
+        .recipients = row->recipients,
+        .count = count,
+        .from = "me@our.example",
+        .envelope_sender = "me@our.example",
+    };
+}
+
+static void
+row_set_certificate(struct policy_recipient *recipient, int known)
+{
+    recipient->certificate = (enum policy_known)known;
+    recipient->reason = known == POLICY_YES  ? "ok"
+                        : known == POLICY_NO ? "cert-expired"
+                                             : "revocation-unknown";
+    recipient->text = known == POLICY_YES ? "" : "the certificate is no good today";
+}
+
+static bool
+row_is_encrypted(const struct row *row, const struct conf_rule *rule)
+{
+    return row->facts.already_encrypted || (row->facts.pgp_encrypted && rule->pgp_is_encrypted);
+}
+
+/* What the oracle below knows of a row, found by plain counting. */
+struct counts {
+    bool off, never, possible, always, sign, unknown, missing, hidden, sealed;
+    int strictest;
+};
+
+static void
+row_count(const struct row *row, struct counts *c)
+{
+    bool open = false;
+
+    *c = (struct counts){ .strictest = -1 };
+    for (size_t i = 0; i < row->facts.count; i++) {
+        const struct policy_recipient *recipient = &row->recipients[i];
+        const struct conf_rule *rule = recipient->rule;
+        bool encrypted = row_is_encrypted(row, rule);
+
+        c->unknown |= recipient->certificate == POLICY_UNKNOWN;
+        c->missing |= recipient->certificate == POLICY_NO;
+        c->hidden |= row->facts.count > 1 && !recipient->in_header;
+        if (!rule->smime) {
+            c->off = true;
+            continue;
+        }
+        open |= !encrypted;
+        c->never |= rule->encrypt == CONF_ENCRYPT_NEVER;
+        c->possible |= rule->encrypt == CONF_ENCRYPT_IF_POSSIBLE && !encrypted;
+        c->always |= rule->encrypt == CONF_ENCRYPT_ALWAYS && !encrypted;
+        if (rule->sign == CONF_SIGN_ALWAYS) {
+            static const int order[] = { 2, 0, 1 }; /* refuse, unsigned, domain */
+            int strictness = order[rule->no_signing_certificate];
+
+            c->sign = true;
+            c->strictest = strictness > c->strictest ? strictness : c->strictest;
+        }
+    }
+    c->sealed = row->facts.already_encrypted || (row->facts.pgp_encrypted && !open);
+    c->sign = c->sign && !row->facts.already_signed && !c->sealed;
+    c->unknown |= row->facts.escrow == POLICY_UNKNOWN;
+    c->missing |= row->facts.escrow == POLICY_NO;
+}
+
+static void
+check_form(const struct policy_outbound_decision *out)
+{
+    size_t n = strlen(out->text);
+
+    assert_non_null(out->rule);
+    assert_non_null(out->reason);
+    assert_true(n < sizeof out->text);
+    assert_null(strpbrk(out->text, "\r\n\t"));
+    switch (out->action) {
+    case POLICY_PASS:
+        assert_int_equal(out->code, 0);
+        assert_false(out->sign || out->encrypt);
+        break;
+    case POLICY_PROTECT:
+        assert_int_equal(out->code, 0);
+        assert_true(out->sign || out->encrypt);
+        break;
+    case POLICY_REFUSE:
+        assert_int_equal(out->code, 550);
+        assert_string_equal(out->enhanced, "5.7.1");
+        assert_true(n > 20);
+        break;
+    case POLICY_DEFER:
+        assert_int_equal(out->code, 451);
+        assert_string_equal(out->enhanced, "4.7.1");
+        assert_true(n > 20);
+        break;
+    }
+    if (out->action == POLICY_REFUSE || out->action == POLICY_DEFER)
+        assert_false(out->sign || out->encrypt || out->opaque || out->domain_signature);
+}
+
+/* What must hold of every decision that lets a message out. */
+static void
+check_leaves(const struct row *row, const struct counts *c)
+{
+    const struct policy_outbound_decision *out = &row->out;
+
+    for (size_t i = 0; i < row->facts.count; i++) {
+        const struct conf_rule *rule = row->recipients[i].rule;
+
+        if (rule->smime && rule->encrypt == CONF_ENCRYPT_ALWAYS)
+            assert_true(out->encrypt || row_is_encrypted(row, rule));
+        if (out->encrypt) {
+            assert_true(rule->smime);
+            assert_int_not_equal(rule->encrypt, CONF_ENCRYPT_NEVER);
+            assert_int_equal(row->recipients[i].certificate, POLICY_YES);
+        }
+    }
+    if (out->encrypt) {
+        assert_int_equal(row->facts.escrow, POLICY_YES);
+        assert_false(c->hidden);
+        assert_false(row->facts.already_encrypted);
+        assert_non_null(out->encrypt_rule);
+    }
+    if (out->sign) {
+        assert_true(c->sign);
+        assert_false(c->off);
+        assert_non_null(out->sign_rule);
+        if (row->facts.signing != POLICY_YES) {
+            assert_true(out->domain_signature);
+            assert_int_equal(row->facts.signing, POLICY_NO);
+            assert_int_equal(row->facts.domain_signing, POLICY_YES);
+            assert_int_equal(c->strictest, 1);
+        }
+        if (row->facts.only_opaque)
+            assert_true(out->opaque);
+    } else if (c->sign) {
+        /* One exempt or careless recipient never turns signing off for the others. */
+        assert_int_equal(row->facts.signing, POLICY_NO);
+        assert_int_equal(c->strictest, 0);
+    }
+}
+
+/* The rules of the house, written a second time and the other way round: from the facts to what the
+ * answer has to be. Identity is not part of these rows. */
+static void
+check_row(struct row *row)
+{
+    const struct policy_outbound_decision *out = &row->out;
+    struct counts c;
+    bool conflict, encrypting;
+
+    policy_outbound_needs(&row->facts, &row->needs);
+    policy_outbound_decide(&row->facts, &row->out);
+    row_count(row, &c);
+    check_form(out);
+
+    conflict = (c.always && (c.off || c.never)) || (c.sign && c.off);
+    encrypting = (c.always || c.possible) && !c.off && !c.never;
+    assert_int_equal(row->needs.certificates, encrypting);
+    assert_int_equal(row->needs.signing, c.sign && !c.off);
+
+    if (out->action == POLICY_PASS || out->action == POLICY_PROTECT)
+        check_leaves(row, &c);
+    if (conflict) {
+        assert_int_equal(out->action, POLICY_REFUSE);
+        assert_string_equal(out->reason, "copies-needed");
+        assert_non_null(strstr(out->text, "separately"));
+        return;
+    }
+    if ((encrypting && c.unknown) || (c.sign && row->facts.signing == POLICY_UNKNOWN) ||
+        (c.sign && row->facts.signing == POLICY_NO && c.strictest == 1 &&
+         row->facts.domain_signing == POLICY_UNKNOWN)) {
+        assert_int_equal(out->action, POLICY_DEFER);
+        return;
+    }
+    assert_int_not_equal(out->action, POLICY_DEFER);
+    if (encrypting && c.always && c.missing) {
+        assert_int_equal(out->action, POLICY_REFUSE);
+        assert_string_not_equal(out->reason, "copies-needed");
+        return;
+    }
+    if (encrypting && !c.missing && c.hidden) {
+        assert_int_equal(out->action, POLICY_REFUSE);
+        assert_string_equal(out->reason, "copies-needed");
+        return;
+    }
+    if (c.sign && row->facts.signing == POLICY_NO &&
+        (c.strictest == 2 || (c.strictest == 1 && row->facts.domain_signing == POLICY_NO))) {
+        assert_int_equal(out->action, POLICY_REFUSE);
+        assert_non_null(strstr(out->text, "me@our.example"));
+        return;
+    }
+    assert_int_not_equal(out->action, POLICY_REFUSE);
+    assert_int_equal(out->encrypt, encrypting && !c.missing);
+}
+
+/* Sets recipient `i` to state `n` of its space: rule and facts together. */
+enum { RECIPIENT_STATES = 2 * 2 * 3 * 3 * 2 };
+
+static void
+row_set_recipient(struct row *row, size_t i, int n)
+{
+    row->rules[i].smime = n % 2 == 0;
+    n /= 2;
+    row->rules[i].sign = n % 2;
+    n /= 2;
+    row->rules[i].encrypt = n % 3;
+    n /= 3;
+    row_set_certificate(&row->recipients[i], n % 3);
+    n /= 3;
+    row->recipients[i].in_header = n % 2 == 0;
+}
+
+static void
+every_decision_about_encryption_keeps_the_rules(void **state)
+{
+    struct row row;
+    unsigned long rows = 0;
+
+    (void)state;
+    row_init(&row, 2);
+    for (int a = 0; a < RECIPIENT_STATES; a++) {
+        row_set_recipient(&row, 0, a);
+        for (int b = 0; b < RECIPIENT_STATES; b++) {
+            row_set_recipient(&row, 1, b);
+            for (int message = 0; message < 2 * 2 * 3 * 3 * 3; message++) {
+                row.facts.already_signed = message % 2;
+                row.facts.already_encrypted = message / 2 % 2;
+                row.facts.pgp_encrypted = message / 4 % 3 > 0;
+                row.rules[0].pgp_is_encrypted = message / 4 % 3 > 1;
+                row.rules[1].pgp_is_encrypted = message / 4 % 3 > 1;
+                row.facts.signing = (enum policy_known)(message / 12 % 3);
+                row.facts.escrow = (enum policy_known)(message / 36 % 3);
+                check_row(&row);
+                rows++;
+            }
+        }
+    }
+    assert_int_equal(rows, 72ul * 72 * 108);
+}
+
+static void
+every_decision_about_signing_keeps_the_rules(void **state)
+{
+    struct row row;
+
+    (void)state;
+    row_init(&row, 2);
+    for (unsigned n = 0; n < 2 * 2 * 2 * 2 * 3 * 3 * 3 * 3 * 3 * 3 * 2 * 2 * 2; n++) {
+        unsigned k = n;
+
+#define TAKE(values)     \
+    (int)(k % (values)); \
+    k /= (values)
+        for (size_t i = 0; i < 2; i++) {
+            row.rules[i].smime = TAKE(2);
+            row.rules[i].sign = TAKE(2);
+            row.rules[i].no_signing_certificate = TAKE(3);
+            row.rules[i].encrypt = TAKE(3);
+        }
+        row.facts.signing = (enum policy_known)TAKE(3);
+        row.facts.domain_signing = (enum policy_known)TAKE(3);
+        row.facts.only_opaque = TAKE(2);
+        row.facts.already_signed = TAKE(2);
+        row.rules[0].sign_format = TAKE(2);
+#undef TAKE
+        check_row(&row);
+    }
+}
+
+static void
+every_decision_about_three_recipients_keeps_the_rules(void **state)
+{
+    struct row row;
+
+    (void)state;
+    row_init(&row, 3);
+    for (int a = 0; a < RECIPIENT_STATES; a++) {
+        row_set_recipient(&row, 0, a);
+        for (int b = 0; b < RECIPIENT_STATES; b++) {
+            row_set_recipient(&row, 1, b);
+            for (int c = 0; c < RECIPIENT_STATES; c++) {
+                row_set_recipient(&row, 2, c);
+                check_row(&row);
+            }
+        }
+    }
+}
+
+static void
+pgp_mail_counts_as_encrypted_only_where_every_rule_in_question_says_so(void **state)
+{
+    struct row row;
+
+    (void)state;
+    row_init(&row, 2);
+    row.facts.pgp_encrypted = true;
+    row.rules[0].encrypt = row.rules[1].encrypt = CONF_ENCRYPT_ALWAYS;
+    row.rules[0].pgp_is_encrypted = true;
+    check_row(&row);
+    assert_true(row.out.encrypt);
+    assert_ptr_equal(row.out.rule, &row.rules[1]);
+
+    row.rules[1].pgp_is_encrypted = true;
+    check_row(&row);
+    assert_int_equal(row.out.action, POLICY_PASS);
+    assert_string_equal(row.out.reason, "already-encrypted");
+}
+
+static void
+sender_identity_is_enforced_logged_or_left_alone(void **state)
+{
+    struct row row;
+
+    (void)state;
+    for (int n = 0; n < 3 * 3 * 2 * 3 * 3; n++) {
+        enum policy_identity identity = (enum policy_identity)(n % 3);
+        int mode = n / 3 % 3;
+
+        row_init(&row, 1);
+        row.rules[0].smime = n / 9 % 2 == 0;
+        row.rules[0].encrypt = n / 18 % 3;
+        row_set_certificate(&row.recipients[0], n / 54);
+        row.facts.identity = identity;
+        row.facts.identity_reason = "not-your-address";
+        row.facts.identity_text = "boss@our.example is not your address; use your own";
+        row.conf.global.sender_identity = mode;
+        policy_outbound_needs(&row.facts, &row.needs);
+        policy_outbound_decide(&row.facts, &row.out);
+        check_form(&row.out);
+        assert_int_equal(row.needs.identity, row.rules[0].smime && mode != CONF_IDENTITY_OFF);
+        if (!row.rules[0].smime) {
+            assert_int_equal(row.out.action, POLICY_PASS);
+        } else if (mode == CONF_IDENTITY_ENFORCE && identity == POLICY_IDENTITY_REFUSED) {
+            assert_int_equal(row.out.action, POLICY_REFUSE);
+            assert_string_equal(row.out.text, row.facts.identity_text);
+        } else if (mode == CONF_IDENTITY_ENFORCE && identity == POLICY_IDENTITY_UNKNOWN) {
+            assert_int_equal(row.out.action, POLICY_DEFER);
+        } else {
+            assert_string_not_equal(row.out.reason, "not-your-address");
+        }
+    }
+}
+
+static void
+message_for_recipients_without_s_mime_passes_whatever_else_is_known(void **state)
+{
+    struct row row;
+
+    (void)state;
+    row_init(&row, 2);
+    row.rules[0].smime = row.rules[1].smime = false;
+    row.rules[0].encrypt = CONF_ENCRYPT_ALWAYS;
+    row.rules[0].sign = CONF_SIGN_ALWAYS;
+    row.facts.signing = POLICY_UNKNOWN;
+    row.facts.identity = POLICY_IDENTITY_REFUSED;
+    row_set_certificate(&row.recipients[0], POLICY_UNKNOWN);
+    policy_outbound_decide(&row.facts, &row.out);
+    assert_int_equal(row.out.action, POLICY_PASS);
+    assert_string_equal(row.out.reason, "smime-off");
+}
+
+static void
+message_without_recipients_passes_with_the_built_in_rule(void **state)
+{
+    struct row row;
+
+    (void)state;
+    row_init(&row, 0);
+    policy_outbound_decide(&row.facts, &row.out);
+    assert_int_equal(row.out.action, POLICY_PASS);
+    assert_ptr_equal(row.out.rule, policy_rule_builtin());
+}
+
+static void
+reply_about_one_missing_certificate_says_who_why_and_what_to_do(void **state)
+{
+    struct row row;
+
+    (void)state;
+    row_init(&row, 2);
+    row.rules[0].encrypt = CONF_ENCRYPT_IF_POSSIBLE;
+    row.rules[1].encrypt = CONF_ENCRYPT_ALWAYS;
+    row_set_certificate(&row.recipients[1], POLICY_NO);
+    row.recipients[1].text = "the certificate expired on 2026-11-01";
+    check_row(&row);
+    assert_string_equal(row.out.text,
+                        "must be encrypted, and there is no valid certificate for "
+                        "bert@other.example (the certificate expired on 2026-11-01); send without "
+                        "them, or ask them or your administrator for a certificate");
+    assert_string_equal(row.out.reason, "cert-expired");
+}
+
+static void
+reply_about_copies_names_both_recipients(void **state)
+{
+    struct row row;
+
+    (void)state;
+    row_init(&row, 2);
+    row.rules[0].encrypt = CONF_ENCRYPT_ALWAYS;
+    row.rules[1].smime = false;
+    check_row(&row);
+    assert_string_equal(row.out.text,
+                        "recipients need different copies of this message: anna@partner.example "
+                        "must get it encrypted and bert@other.example as it is; send it to them "
+                        "separately");
+}
+
+/* Many recipients with addresses of that length, all without a certificate. */
+static void
+check_many(size_t count, size_t address_size, char filler, const char *text,
+           struct policy_outbound_decision *out)
+{
+    struct conf conf = { 0 };
+    struct conf_rule rule = *policy_rule_builtin();
+    struct policy_recipient *list = calloc(count, sizeof *list);
+    struct policy_outbound_facts facts = { .conf = &conf, .count = count, .recipients = list };
+    char **names = calloc(count, sizeof *names);
+
+    assert_non_null(list);
+    assert_non_null(names);
+    rule.encrypt = CONF_ENCRYPT_ALWAYS;
+    for (size_t i = 0; i < count; i++) {
+        char number[24];
+
+        snprintf(number, sizeof number, "%03zu-", i);
+        names[i] = malloc(address_size + 1);
+        assert_non_null(names[i]);
+        memset(names[i], filler, address_size);
+        memcpy(names[i], number, strlen(number));
+        names[i][address_size] = '\0';
+        list[i] = (struct policy_recipient){ .address = names[i],
+                                             .rule = &rule,
+                                             .in_header = true,
+                                             .certificate = POLICY_NO,
+                                             .reason = "no-certificate",
+                                             .text = text };
+    }
+    facts.envelope_sender = facts.from = "me@our.example";
+    policy_outbound_decide(&facts, out);
+    check_form(out);
+    for (size_t i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+    free(list);
+}
+
+static void
+reply_about_many_names_ten_and_counts_the_rest(void **state)
+{
+    static const size_t counts[] = { 1, 2, 9, 10, 11, 999, 5000 };
+    static const size_t sizes[] = { 12, 40, 80, 254, 1000 };
+    static const char *const texts[] = {
+        NULL, "", "there is no certificate for the address",
+        "a sentence of a certificate that goes on and on and on "
+        "and on and on and on and on and on and on and on and on "
+        "and on and on and on and on and on and on and on and on"
+    };
+    struct policy_outbound_decision out;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
+            for (size_t t = 0; t < sizeof texts / sizeof texts[0]; t++) {
+                char last[24], total[64];
+                size_t named = counts[i] < 10 ? counts[i] : 10;
+
+                check_many(counts[i], sizes[k], 'x', texts[t], &out);
+                snprintf(last, sizeof last, "%03zu-", named - 1);
+                assert_non_null(strstr(out.text, last));
+                snprintf(last, sizeof last, "%03zu-", named);
+                assert_null(strstr(out.text, last));
+                snprintf(total, sizeof total, "; %zu of %zu recipients", counts[i], counts[i]);
+                assert_int_equal(strstr(out.text, total) != NULL, counts[i] > 1);
+                snprintf(total, sizeof total, " and %zu more", counts[i] - named);
+                assert_int_equal(strstr(out.text, total) != NULL, counts[i] > 10);
+                assert_non_null(strstr(out.text, "; send without them, or ask them or your "
+                                                 "administrator for a certificate"));
+            }
+        }
+    }
+}
+
+static void
+reply_never_carries_a_line_break_that_came_with_a_fact(void **state)
+{
+    struct policy_outbound_decision out;
+
+    (void)state;
+    check_many(12, 30, '\n', "line one\r\n250 ok", &out);
+    assert_null(strpbrk(out.text, "\r\n"));
+}
+
+static void
+the_rule_that_insists_names_cipher_and_outcome(void **state)
+{
+    struct row row;
+
+    (void)state;
+    row_init(&row, 3);
+    for (size_t i = 0; i < 3; i++)
+        row.rules[i].encrypt = i == 1 ? CONF_ENCRYPT_ALWAYS : CONF_ENCRYPT_IF_POSSIBLE;
+    row.rules[2].sign = CONF_SIGN_ALWAYS;
+    check_row(&row);
+    assert_ptr_equal(row.out.rule, &row.rules[1]);
+    assert_ptr_equal(row.out.encrypt_rule, &row.rules[1]);
+    assert_ptr_equal(row.out.sign_rule, &row.rules[2]);
+    /* if-possible, and it is not: what is left is the signature, and its rule speaks. */
+    row.rules[1].encrypt = CONF_ENCRYPT_IF_POSSIBLE;
+    row_set_certificate(&row.recipients[0], POLICY_NO);
+    check_row(&row);
+    assert_false(row.out.encrypt);
+    assert_ptr_equal(row.out.rule, &row.rules[2]);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_decision_about_encryption_keeps_the_rules),
+        cmocka_unit_test(every_decision_about_signing_keeps_the_rules),
+        cmocka_unit_test(every_decision_about_three_recipients_keeps_the_rules),
+        cmocka_unit_test(pgp_mail_counts_as_encrypted_only_where_every_rule_in_question_says_so),
+        cmocka_unit_test(sender_identity_is_enforced_logged_or_left_alone),
+        cmocka_unit_test(message_for_recipients_without_s_mime_passes_whatever_else_is_known),
+        cmocka_unit_test(message_without_recipients_passes_with_the_built_in_rule),
+        cmocka_unit_test(reply_about_one_missing_certificate_says_who_why_and_what_to_do),
+        cmocka_unit_test(reply_about_copies_names_both_recipients),
+        cmocka_unit_test(reply_about_many_names_ten_and_counts_the_rest),
+        cmocka_unit_test(reply_never_carries_a_line_break_that_came_with_a_fact),
+        cmocka_unit_test(the_rule_that_insists_names_cipher_and_outcome),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
