@@ -10,6 +10,7 @@ import contextlib
 import datetime
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -528,6 +529,80 @@ tlsmgr unix - - n 1000? 1 tlsmgr
         return run(command[0], "-c", self.config, *command[1:])
 
 
+class Sendmail:
+    """A private Sendmail, unpacked into build/sendmail by tests/deps.sh, that relays everything to the sink."""
+
+    def __init__(self, scratch, sink_port, milter):
+        need_root()
+        root = TOP / "build/sendmail"
+        self.binary = root / "usr/libexec/sendmail/sendmail"
+        if not self.binary.exists():
+            raise Skip("Sendmail is not unpacked (tests/deps.sh check)")
+        self.path = scratch.folder("sendmail")
+        self.port = free_port()
+        queue = scratch.folder("sendmail/queue", 0o700)
+        cf = root / "usr/share/sendmail/cf"
+        macro = self.path / "sendmail.mc"
+        macro.write_text(f"""divert(-1)
+define(`_CF_DIR_', `{cf}/')
+include(`{cf}/m4/cf.m4')
+divert(0)
+VERSIONID(`test')
+OSTYPE(`linux')
+define(`QUEUE_DIR', `{queue}')
+define(`STATUS_FILE', `{self.path}/status')
+define(`HELP_FILE', `{self.path}/help')
+define(`ALIAS_FILE', `{self.path}/aliases')
+define(`confPID_FILE', `{self.path}/pid')
+define(`confCONTROL_SOCKET_NAME', `')
+define(`confDONT_PROBE_INTERFACES', `True')
+define(`confDOMAIN_NAME', `mx.test')
+define(`confDEF_USER_ID', `nobody:nogroup')
+define(`confTRUSTED_USER', `root')
+define(`confDONT_BLAME_SENDMAIL', `GroupWritableDirPathSafe,GroupWritableForwardFileSafe,AssumeSafeChown')
+define(`confLOG_LEVEL', `14')
+define(`confTO_IDENT', `0')
+define(`confREFUSE_LA', `1000')
+define(`confQUEUE_LA', `1000')
+define(`SMART_HOST', `relay:[127.0.0.1]')
+define(`RELAY_MAILER_ARGS', `TCP $h {sink_port}')
+define(`LOCAL_RELAY', `relay:[127.0.0.1]')
+define(`MAIL_HUB', `relay:[127.0.0.1]')
+FEATURE(`no_default_msa')
+FEATURE(`nocanonify')
+FEATURE(`promiscuous_relay')
+FEATURE(`accept_unresolvable_domains')
+FEATURE(`accept_unqualified_senders')
+DAEMON_OPTIONS(`Name=MTA, Addr=127.0.0.1, Port={self.port}, Family=inet')
+INPUT_MAIL_FILTER(`smimed', `S={milter}, F=T, T=C:1m;S:1m;R:2m;E:5m')
+define(`confMILTER_MACROS_ENVFROM', `i, {{auth_type}}, {{auth_authen}}')
+MAILER(`smtp')
+""")
+        (self.path / "aliases").write_text("")
+        config = self.path / "sendmail.cf"
+        config.write_bytes(run("m4", macro).stdout)
+        (self.path / "service.switch").write_text("hosts files\naliases files\n")
+        with config.open("a") as out:
+            out.write(f"O ServiceSwitchFile={self.path}/service.switch\n")
+        # A host name without a dot makes Sendmail sleep for a minute: it gets a name of its own where that can be had.
+        command = [str(self.binary), f"-C{config}", "-bD", "-q1h", "-OLogLevel=14", f"-X{self.path}/traffic"]
+        if run("unshare", "--uts", "hostname", "mx.test", check=False).returncode == 0:
+            command = ["unshare", "--uts", "sh", "-c", 'hostname mx.test; exec "$0" "$@"', *command]
+        self.process = subprocess.Popen(command,
+                                        stdin=subprocess.DEVNULL, stdout=open(self.path / "stdout", "wb"),
+                                        stderr=subprocess.STDOUT)
+        scratch.add(lambda: stop_process(self.process))
+        wait_until(self._answers, 90, "Sendmail")
+
+    def _answers(self):
+        if self.process.poll() is not None:
+            raise AssertionError("Sendmail ended: " + (self.path / "stdout").read_text())
+        with contextlib.suppress(OSError):
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5):
+                return True
+        return False
+
+
 class Smimed:
     """The daemon under test with a configuration of the test's."""
 
@@ -576,8 +651,13 @@ class Smimed:
     def _answers(self):
         if self.process.poll() is not None:
             raise AssertionError(f"smimed ended with {self.process.returncode}: {self.text()[-4000:]}")
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as s:
-            s.connect(str(self.socket))
+        inet = re.search(r'^socket = "?inet:(\d+)@', self.file.read_text(), re.M)
+        with contextlib.suppress(OSError):
+            if inet:
+                socket.create_connection(("127.0.0.1", int(inet.group(1))), timeout=5).close()
+                return True
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(str(self.socket))
             return True
         return False
 
