@@ -1,15 +1,18 @@
 /*
- * One message through the house, knowing nothing of libmilter: the milter and smimectl explain walk the same rooms.
+ * One message through the house, knowing nothing of libmilter: the milter and smimectl explain walk
+ * the same rooms.
  *
- *     new -> sender -> recipient* -> header* -> eoh -> write* -> finish -> answer, edits, body -> free
+ *     new -> sender -> recipient* -> header* -> eoh -> write* -> finish -> answer, edits, body ->
+ * free
  *
- * `new` fixes the snapshot and the direction. Outbound, the body goes into a spool while a scanner looks at it;
- * inbound, clear-signed content is hashed while it passes and nothing is kept. finish gathers facts, lets policy
- * decide, and computes the edits; the caller applies them in one loop and, for FLOW_EDIT_REPLACE_BODY, lets
- * flow_message_write_body run the chain. Then flow_message_log writes the one outcome line.
+ * `new` fixes the snapshot and the direction. Outbound, the body goes into a spool while a scanner
+ * looks at it; inbound, clear-signed content is hashed while it passes and nothing is kept. finish
+ * gathers facts, lets policy decide, and computes the edits; the caller applies them in one loop
+ * and, for FLOW_EDIT_REPLACE_BODY, lets flow_message_write_body run the chain. Then
+ * flow_message_log writes the one outcome line.
  *
- * A message belongs to one thread at a time (libmilter's workers change between callbacks; nothing here is
- * thread-local).
+ * A message belongs to one thread at a time (libmilter's workers change between callbacks; nothing
+ * here is thread-local).
  */
 #ifndef FLOW_MESSAGE_H
 #define FLOW_MESSAGE_H
@@ -24,27 +27,29 @@
 
 struct flow_message;
 
-/* What the MTA knows of the client; all borrowed for the call of flow_message_new; NULL: not known. */
+/* What the MTA knows of the client; all borrowed for the call of flow_message_new; NULL: not known.
+ */
 struct flow_client {
     const struct sockaddr *address; /* NULL: local submission or unknown */
     const char *host;
     const char *daemon_name;
-    const char *login;              /* {auth_authen}; "" and NULL: not authenticated */
+    const char *login; /* {auth_authen}; "" and NULL: not authenticated */
     const char *auth_type;
 };
 
 enum flow_answer_kind {
-    FLOW_CONTINUE,  /* go on (at the end: deliver with the edits) */
+    FLOW_CONTINUE,    /* go on (at the end: deliver with the edits) */
     FLOW_ACCEPT_REST, /* the rest of the body does not matter (SMFIS_SKIP) */
-    FLOW_REFUSE,    /* 5xx */
-    FLOW_DEFER      /* 4xx */
+    FLOW_REFUSE,      /* 5xx */
+    FLOW_DEFER        /* 4xx */
 };
 
 struct flow_answer {
     enum flow_answer_kind kind;
-    int code;              /* 550, 451, ... */
-    char enhanced[12];     /* "5.7.1" */
-    char text[1000];       /* one line, escaped and capped; no CR, LF, '%' needs no care of the caller's */
+    int code;          /* 550, 451, ... */
+    char enhanced[12]; /* "5.7.1" */
+    char
+        text[1000]; /* one line, escaped and capped; no CR, LF, '%' needs no care of the caller's */
 };
 
 ERR_CHECKED enum err_code flow_message_new(struct flow_services *services,
@@ -55,7 +60,8 @@ void flow_message_free(struct flow_message **message);
 /* The queue-id, as soon as it is known. May be called again. */
 void flow_message_set_id(struct flow_message *message, const char *queue_id);
 
-/* Each step answers at once; errors of our own become FLOW_DEFER with 4.3.0 inside. Addresses as the MTA gives them
+/* Each step answers at once; errors of our own become FLOW_DEFER with 4.3.0 inside. Addresses as
+ * the MTA gives them
  * ("<a@x>" or "a@x"). */
 void flow_message_sender(struct flow_message *message, const char *address,
                          struct flow_answer *answer);
@@ -82,7 +88,8 @@ ERR_CHECKED enum err_code flow_message_write_body(struct flow_message *message, 
 /* Octets this message holds now, heap and spool, for the byte budget. */
 uint64_t flow_message_bytes(const struct flow_message *message);
 
-/* What the milter found out after finish (an edit failed, the client went away): changes the outcome. */
+/* What the milter found out after finish (an edit failed, the client went away): changes the
+ * outcome. */
 void flow_message_set_failed(struct flow_message *message, const char *reason);
 
 /* The outcome line; once per message, also for a message that was aborted ("result=aborted"). */

@@ -1,0 +1,173 @@
+#include "flow/forged.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "mime/address.h"
+
+static const char field_name[] = "Authentication-Results";
+
+enum { FORGED_NAME_SIZE = 1024 };
+
+/* A host name in the one form it is compared in: no trailing dot, A-labels in lower case; what is
+ * no host name at all in lower case. False: longer than any name of ours. */
+static bool
+forged_normalise(struct span name, char *out)
+{
+    char address[FORGED_NAME_SIZE + 2], formatted[MIME_ADDRESS_SIZE];
+    struct err ignored = ERR_INIT;
+    const char *host;
+    size_t i;
+
+    while (name.n > 0 && name.p[name.n - 1] == '.')
+        name.n--;
+    if (name.n == 0 || name.n >= FORGED_NAME_SIZE || memchr(name.p, 0, name.n))
+        return false;
+    snprintf(address, sizeof(address), "x@%.*s", SPAN_ARG(name));
+    if (mime_address_format(span_str(address), formatted, &ignored) == ERR_OK) {
+        host = strrchr(formatted, '@') + 1;
+        snprintf(out, FORGED_NAME_SIZE, "%s", host);
+        return true;
+    }
+    for (i = 0; i < name.n; i++) {
+        unsigned char c = name.p[i];
+
+        out[i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+    }
+    out[name.n] = 0;
+    return true;
+}
+
+/* Position behind a comment that starts at `at`; nested ones and escapes as RFC 5322 3.2.2 has it.
+ */
+static size_t
+forged_skip_comment(struct span text, size_t at)
+{
+    size_t depth = 0;
+
+    for (; at < text.n; at++) {
+        if (text.p[at] == '\\')
+            at++;
+        else if (text.p[at] == '(')
+            depth++;
+        else if (text.p[at] == ')' && --depth == 0)
+            return at + 1;
+    }
+    return text.n;
+}
+
+/* Copies a quoted string without its quotes and escapes; position behind it. */
+static size_t
+forged_read_quoted(struct span text, size_t at, char *word, size_t *length)
+{
+    *length = 0;
+    for (at++; at < text.n && text.p[at] != '"'; at++) {
+        if (text.p[at] == '\\' && at + 1 < text.n)
+            at++;
+        if (*length < FORGED_NAME_SIZE)
+            word[(*length)++] = (char)text.p[at];
+    }
+    return at < text.n ? at + 1 : text.n;
+}
+
+static bool
+forged_ends_word(unsigned char c)
+{
+    return c <= ' ' || c == 127 || strchr("()<>@,;:\\\"/[]?=", c) != NULL;
+}
+
+static size_t
+forged_read_word(struct span text, size_t at, char *word, size_t *length)
+{
+    *length = 0;
+    for (; at < text.n && !forged_ends_word(text.p[at]); at++) {
+        if (*length < FORGED_NAME_SIZE)
+            word[(*length)++] = (char)text.p[at];
+    }
+    return at;
+}
+
+/* The next word of the segment that names the authserv-id; false at its end. A segment without any
+ * word ("; mail.example.org; ...") is passed over: some readers do. */
+static bool
+forged_next_word(struct span text, size_t *at, bool *seen, char *word, size_t *length)
+{
+    while (*at < text.n) {
+        unsigned char c = text.p[*at];
+
+        if (c == ';' && *seen)
+            return false;
+        if (c == '(') {
+            *at = forged_skip_comment(text, *at);
+        } else if (c == '"') {
+            *at = forged_read_quoted(text, *at, word, length);
+            *seen = true;
+            return true;
+        } else if (forged_ends_word(c)) {
+            (*at)++;
+        } else {
+            *at = forged_read_word(text, *at, word, length);
+            *seen = true;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+forged_segment_names(struct span text, const char *wanted)
+{
+    char word[FORGED_NAME_SIZE], name[FORGED_NAME_SIZE];
+    size_t at = 0, length = 0;
+    bool seen = false;
+
+    while (forged_next_word(text, &at, &seen, word, &length)) {
+        if (forged_normalise(span_of(word, length), name) && strcmp(name, wanted) == 0)
+            return true;
+    }
+    /* An id of ours that is no host name may hold characters that end a word above. */
+    text.n = span_find(text, ';');
+    return forged_normalise(span_trim(text), name) && strcmp(name, wanted) == 0;
+}
+
+enum err_code
+flow_forged_check(struct span value, const char *authserv_id, bool *forged, struct err *err)
+{
+    struct buf text = BUF_INIT(MIME_HEADER_LIMIT_BYTES * 2);
+    char wanted[FORGED_NAME_SIZE];
+    enum err_code code;
+
+    *forged = false;
+    if (!forged_normalise(span_str(authserv_id), wanted))
+        return ERR_OK;
+    code = mime_header_unfold(value, &text, err);
+    if (code == ERR_OK)
+        *forged = forged_segment_names(buf_span(&text), wanted);
+    buf_free(&text);
+    return code;
+}
+
+enum err_code
+flow_forged_find(const struct mime_header *header, const char *authserv_id,
+                 struct flow_edits *edits, size_t *count, struct err *err)
+{
+    size_t i = mime_header_find_count(header, field_name);
+    struct mime_header_field field;
+    enum err_code code;
+    bool forged;
+
+    for (*count = 0; i > 0; i--) {
+        if (!mime_header_find(header, field_name, i - 1, &field))
+            continue;
+        code = flow_forged_check(field.value, authserv_id, &forged, err);
+        if (code == ERR_OK && forged) {
+            code =
+                flow_edits_add(edits, FLOW_EDIT_DELETE_HEADER, field_name, NULL, (unsigned)i, err);
+            (*count)++;
+        }
+        if (code != ERR_OK)
+            return code;
+    }
+    return ERR_OK;
+}

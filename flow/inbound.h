@@ -1,0 +1,34 @@
+/*
+ * Inbound: verify, mark, and do what the recipients' rules say of the verdict.       RFC 8601, RFC
+ * 7281
+ *
+ * The body is only looked at while it passes; nothing of it is changed. What changes is the header:
+ * fields that forge our results go, ours is put on top. Each recipient's rule has a say in what
+ * happens to the one message they all get: the most severe one counts.
+ *
+ * Called by flow/message only.
+ */
+#ifndef FLOW_INBOUND_H
+#define FLOW_INBOUND_H
+
+#include "flow/message.h"
+#include "flow/verification.h"
+
+struct flow_inbound {
+    struct flow_verification *verification; /* NULL: no recipient's rule wants it */
+    const struct pki_trust *
+        *trusts; /* distinct sets of the recipients' rules; NULL entries: no such set */
+    size_t trust_count;
+    const struct conf_rule *rule; /* that decided what happens */
+    enum policy_disposition disposition;
+};
+
+ERR_CHECKED enum err_code flow_inbound_new(struct flow_message *message, struct err *err);
+void flow_inbound_free(struct flow_inbound **inbound);
+ERR_CHECKED enum err_code flow_inbound_write(struct flow_inbound *inbound, struct span piece,
+                                             struct err *err);
+void flow_inbound_finish(struct flow_message *message, int64_t deadline_ms,
+                         struct flow_answer *answer);
+uint64_t flow_inbound_bytes(const struct flow_inbound *inbound);
+
+#endif

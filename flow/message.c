@@ -1,0 +1,404 @@
+#include "flow/message.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "flow/direction.h"
+#include "flow/inbound.h"
+#include "flow/outbound.h"
+#include "flow/reply.h"
+#include "flow/state.h"
+#include "policy/rule.h"
+#include "util/clock.h"
+
+static void
+message_check(const struct flow_message *message)
+{
+    assert(message->magic == FLOW_MESSAGE_MAGIC);
+    (void)message;
+}
+
+/* "host [address]" for log lines of messages without a queue-id. */
+static void
+message_set_client(struct flow_message *message, const struct flow_client *client)
+{
+    char address[INET6_ADDRSTRLEN] = "";
+
+    if (client->address && client->address->sa_family == AF_INET) {
+        struct sockaddr_in in;
+
+        memcpy(&in, client->address, sizeof(in));
+        inet_ntop(AF_INET, &in.sin_addr, address, sizeof(address));
+    } else if (client->address && client->address->sa_family == AF_INET6) {
+        struct sockaddr_in6 in6;
+
+        memcpy(&in6, client->address, sizeof(in6));
+        inet_ntop(AF_INET6, &in6.sin6_addr, address, sizeof(address));
+    }
+    snprintf(message->client, sizeof(message->client), "%.200s%s%s%s",
+             client->host ? client->host : "", address[0] ? "[" : "", address,
+             address[0] ? "]" : "");
+    if (!message->client[0])
+        snprintf(message->client, sizeof(message->client), "local");
+}
+
+enum err_code
+flow_message_new(struct flow_services *services, const struct flow_client *client,
+                 struct flow_message **out, struct err *err)
+{
+    struct flow_message *message = calloc(1, sizeof(*message));
+    enum err_code code;
+
+    if (!message)
+        return err_set(err, ERR_NOMEM, "memory for a message");
+    message->magic = FLOW_MESSAGE_MAGIC;
+    message->services = flow_services_add1(services);
+    message->conf = services->conf;
+    message->direction = flow_direction_find(message->conf, client, &message->direction_why);
+    message->outcome.result = "aborted";
+    message_set_client(message, client);
+    code = mime_header_new(message->conf->global.max_header, MIME_HEADER_LIMIT_FIELDS,
+                           &message->header, err);
+    if (code == ERR_OK && client->login && *client->login) {
+        message->login = strdup(client->login);
+        if (!message->login)
+            code = err_set(err, ERR_NOMEM, "memory for a message");
+    }
+    if (code != ERR_OK) {
+        flow_message_free(&message);
+        return code;
+    }
+    *out = message;
+    return ERR_OK;
+}
+
+void
+flow_message_free(struct flow_message **message)
+{
+    struct flow_message *old = message ? *message : NULL;
+    size_t i;
+
+    if (!old)
+        return;
+    *message = NULL;
+    message_check(old);
+    flow_outbound_free(&old->outbound);
+    flow_inbound_free(&old->inbound);
+    for (i = 0; i < old->count; i++) {
+        directory_lookup_result_free(&old->recipients[i].lookup);
+        free(old->recipients[i].address);
+    }
+    free(old->recipients);
+    flow_edits_free(&old->edits);
+    mime_header_free(&old->header);
+    free(old->sender);
+    free(old->login);
+    flow_services_free(&old->services);
+    old->magic = 0;
+    free(old);
+}
+
+void
+flow_message_set_id(struct flow_message *message, const char *queue_id)
+{
+    message_check(message);
+    if (queue_id && *queue_id)
+        snprintf(message->id, sizeof(message->id), "%s", queue_id);
+}
+
+/* ---- state shared by the files of flow/ --------------------------------------------------------
+ */
+
+const char *
+flow_state_sender(const struct flow_message *message)
+{
+    if (message->from.address[0])
+        return message->from.address;
+    return message->sender ? message->sender : "";
+}
+
+void
+flow_state_find_rules(struct flow_message *message)
+{
+    size_t i;
+
+    for (i = 0; i < message->count; i++)
+        message->recipients[i].rule =
+            policy_rule_find(message->conf, message->direction, flow_state_sender(message),
+                             message->recipients[i].address);
+}
+
+void
+flow_state_fail(struct flow_message *message, const struct err *err, int phase,
+                struct flow_answer *answer)
+{
+    struct flow_outcome *outcome = &message->outcome;
+
+    flow_reply_error(err, (enum flow_phase)phase, &message->answer);
+    message->ended = true;
+    outcome->action = message->answer.kind == FLOW_REFUSE ? "refuse" : "defer";
+    outcome->result = message->answer.kind == FLOW_REFUSE ? "refused" : "deferred";
+    outcome->reason = err->reason ? err->reason : err_code_name(err->code);
+    snprintf(outcome->detail, sizeof(outcome->detail), "%s", err->text);
+    flow_edits_free(&message->edits);
+    *answer = message->answer;
+}
+
+/* True: an earlier step ended the message, and this one repeats its answer. */
+static bool
+message_has_ended(const struct flow_message *message, struct flow_answer *answer)
+{
+    message_check(message);
+    flow_reply_continue(answer);
+    if (message->ended)
+        *answer = message->answer;
+    return message->ended;
+}
+
+/* ---- envelope ----------------------------------------------------------------------------------
+ */
+
+/* An address of the envelope, without its brackets, formatted where it can be. */
+static char *
+message_format_address(const char *address, bool *valid)
+{
+    char formatted[MIME_ADDRESS_SIZE];
+    struct err ignored = ERR_INIT;
+    struct span bare = span_trim(span_str(address));
+
+    if (bare.n >= 2 && bare.p[0] == '<' && bare.p[bare.n - 1] == '>')
+        bare = span_of(bare.p + 1, bare.n - 2);
+    *valid = bare.n == 0 || (bare.n < FLOW_LIMIT_ADDRESS &&
+                             mime_address_format(bare, formatted, &ignored) == ERR_OK);
+    if (bare.n > 0 && *valid)
+        return strdup(formatted);
+    if (bare.n > FLOW_LIMIT_ADDRESS)
+        bare.n = FLOW_LIMIT_ADDRESS;
+    return bare.n > 0 ? span_dup(bare) : strdup("");
+}
+
+void
+flow_message_sender(struct flow_message *message, const char *address, struct flow_answer *answer)
+{
+    struct err err = ERR_INIT;
+
+    if (message_has_ended(message, answer))
+        return;
+    free(message->sender);
+    message->sender = message_format_address(address, &message->sender_valid);
+    if (!message->sender) {
+        (void)err_set(&err, ERR_NOMEM, "memory for the envelope");
+        flow_state_fail(message, &err, FLOW_PHASE_ENVELOPE, answer);
+    }
+}
+
+static enum err_code
+message_add_recipient(struct flow_message *message, const char *address, struct err *err)
+{
+    struct flow_recipient *list = message->recipients, *one;
+    size_t cap = message->cap ? message->cap * 2 : 8;
+
+    if (message->count >= message->conf->global.max_recipients)
+        return err_set(err, ERR_LIMIT, "more than %llu recipients",
+                       (unsigned long long)message->conf->global.max_recipients);
+    if (message->count == message->cap) {
+        list = realloc(list, cap * sizeof(*list));
+        if (!list)
+            return err_set(err, ERR_NOMEM, "memory for the envelope");
+        message->recipients = list;
+        message->cap = cap;
+    }
+    one = &list[message->count];
+    *one = (struct flow_recipient){ .known = POLICY_UNKNOWN, .reason = "not-asked" };
+    one->rule = policy_rule_builtin();
+    one->address = message_format_address(address, &one->valid);
+    if (!one->address)
+        return err_set(err, ERR_NOMEM, "memory for the envelope");
+    message->count++;
+    return ERR_OK;
+}
+
+void
+flow_message_recipient(struct flow_message *message, const char *address,
+                       struct flow_answer *answer)
+{
+    struct err err = ERR_INIT;
+    bool local = strcmp(message->direction_why, "local") == 0;
+
+    if (message_has_ended(message, answer)) {
+        /* Postfix gives a local submission up when a filter refuses at RCPT: the answer waits for
+         * the end of the header. */
+        if (local)
+            flow_reply_continue(answer);
+        return;
+    }
+    if (message_add_recipient(message, address, &err) == ERR_OK)
+        return;
+    if (err.code == ERR_LIMIT && !local) {
+        /* The recipients before this one are served; the client sends the rest again (RFC 5321
+         * 4.5.3.1.10). */
+        flow_reply_error(&err, FLOW_PHASE_ENVELOPE, answer);
+        return;
+    }
+    flow_state_fail(message, &err, FLOW_PHASE_ENVELOPE, answer);
+    if (local)
+        flow_reply_continue(answer);
+}
+
+/* ---- header and body ---------------------------------------------------------------------------
+ */
+
+void
+flow_message_header(struct flow_message *message, struct span name, struct span value,
+                    struct flow_answer *answer)
+{
+    struct err err = ERR_INIT;
+
+    if (message_has_ended(message, answer))
+        return;
+    message->header_bytes += name.n + value.n + 3;
+    if (mime_header_set(message->header, name, value, &err) != ERR_OK)
+        flow_state_fail(message, &err, FLOW_PHASE_HEADER, answer);
+}
+
+void
+flow_message_eoh(struct flow_message *message, struct flow_answer *answer)
+{
+    struct err err = ERR_INIT;
+    enum err_code code;
+
+    if (message_has_ended(message, answer))
+        return;
+    code = flow_from_load(message->header, &message->from, &err);
+    if (code == ERR_OK && !message->sender) {
+        message->sender = strdup("");
+        message->sender_valid = true;
+        if (!message->sender)
+            code = err_set(&err, ERR_NOMEM, "memory for the envelope");
+    }
+    flow_state_find_rules(message);
+    if (code == ERR_OK)
+        code = message->direction == CONF_DIRECTION_OUT ? flow_outbound_new(message, &err)
+                                                        : flow_inbound_new(message, &err);
+    if (code != ERR_OK) {
+        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
+        return;
+    }
+    if (!message->wants_body)
+        answer->kind = FLOW_ACCEPT_REST;
+}
+
+void
+flow_message_write(struct flow_message *message, struct span piece, struct flow_answer *answer)
+{
+    struct err err = ERR_INIT;
+    enum err_code code = ERR_OK;
+
+    if (message_has_ended(message, answer))
+        return;
+    message->body_bytes += piece.n;
+    if (message->header_bytes + message->body_bytes > message->conf->global.max_message) {
+        (void)err_set_reason(&err, ERR_LIMIT, "too-large", "the message is larger than %llu octets",
+                             (unsigned long long)message->conf->global.max_message);
+        flow_state_fail(message, &err, FLOW_PHASE_BODY, answer);
+        return;
+    }
+    if (!message->wants_body) {
+        answer->kind = FLOW_ACCEPT_REST;
+        return;
+    }
+    code = message->outbound ? flow_outbound_write(message->outbound, piece, &err)
+                             : flow_inbound_write(message->inbound, piece, &err);
+    if (code != ERR_OK)
+        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
+}
+
+/* ---- the end -----------------------------------------------------------------------------------
+ */
+
+void
+flow_message_finish(struct flow_message *message, int64_t deadline_ms, struct flow_answer *answer)
+{
+    struct err err = ERR_INIT;
+
+    if (message_has_ended(message, answer))
+        return;
+    message->finished = true;
+    message->outcome.size = message->header_bytes + message->body_bytes;
+    if (message->outbound) {
+        flow_outbound_finish(message, deadline_ms, answer);
+    } else if (message->inbound) {
+        flow_inbound_finish(message, deadline_ms, answer);
+    } else {
+        (void)err_set(&err, ERR_BUG, "end of message before the end of its header");
+        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
+    }
+    if (answer->kind == FLOW_REFUSE || answer->kind == FLOW_DEFER) {
+        message->ended = true;
+        message->answer = *answer;
+        flow_edits_free(&message->edits);
+    }
+}
+
+const struct flow_edits *
+flow_message_edits(const struct flow_message *message)
+{
+    message_check(message);
+    return &message->edits;
+}
+
+enum err_code
+flow_message_write_body(struct flow_message *message, struct stage *sink, struct err *err)
+{
+    int64_t start = clock_monotonic_ms();
+    enum err_code code;
+
+    message_check(message);
+    if (!message->outbound || !message->finished || message->ended) {
+        stage_free(&sink);
+        return err_set(err, ERR_BUG, "there is no body to write");
+    }
+    code = flow_outbound_write_body(message, sink, err);
+    message->outcome.crypto_ms += clock_monotonic_ms() - start;
+    message->outcome.has_crypto = true;
+    if (code != ERR_OK) {
+        struct flow_answer ignored;
+
+        flow_state_fail(message, err, FLOW_PHASE_BUILD, &ignored);
+        message->outcome.result = "failed";
+    }
+    return code;
+}
+
+uint64_t
+flow_message_bytes(const struct flow_message *message)
+{
+    uint64_t bytes = message->header_bytes;
+
+    message_check(message);
+    if (message->outbound)
+        bytes += flow_outbound_bytes(message->outbound);
+    if (message->inbound)
+        bytes += flow_inbound_bytes(message->inbound);
+    return bytes;
+}
+
+void
+flow_message_set_failed(struct flow_message *message, const char *reason)
+{
+    message_check(message);
+    message->outcome.result = "failed";
+    snprintf(message->outcome.detail, sizeof(message->outcome.detail), "%s", reason);
+}
+
+void
+flow_message_log(struct flow_message *message)
+{
+    message_check(message);
+    if (message->outcome.logged)
+        return;
+    message->outcome.logged = true;
+    flow_outcome_log(message);
+}

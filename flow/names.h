@@ -1,0 +1,24 @@
+/*
+ * Small translations between the words of configuration and those of the parts that use them, and
+ * which recipients the header names. Pure, but for the memory of a list.
+ */
+#ifndef FLOW_NAMES_H
+#define FLOW_NAMES_H
+
+#include "pki/path.h"
+#include "smime/algorithm.h"
+
+struct flow_message;
+
+/* From the index of an ENUM parameter; what is out of range becomes the strictest. */
+enum pki_revocation flow_names_revocation(int word);
+enum smime_digest flow_names_digest(int word);
+enum smime_signature flow_names_signature(int word);
+enum smime_cipher flow_names_cipher(int word);
+enum smime_transport flow_names_transport(int word);
+
+/* Sets `in_header` of each recipient: is he named in To, Cc, Resent-To or Resent-Cc? A list that is
+ * too long to be read names nobody: its recipients are treated as hidden. */
+ERR_CHECKED enum err_code flow_names_load_visible(struct flow_message *message, struct err *err);
+
+#endif

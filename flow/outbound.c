@@ -1,0 +1,364 @@
+#include "flow/outbound.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "flow/names.h"
+#include "flow/reply.h"
+#include "flow/state.h"
+#include "smime/algorithm.h"
+#include "util/clock.h"
+
+/* ---- while it arrives --------------------------------------------------------------------------
+ */
+
+/* The header section of the entity that will be protected: the Content-* fields as they were
+ * written. */
+static enum err_code
+outbound_load_entity_header(const struct mime_header *header, struct buf *out, struct err *err)
+{
+    struct mime_header *content = NULL;
+    enum err_code code;
+    size_t i;
+
+    code = mime_header_new(out->limit_bytes, MIME_HEADER_LIMIT_FIELDS, &content, err);
+    for (i = 0; code == ERR_OK && i < mime_header_count(header); i++) {
+        struct mime_header_field field = mime_header_get(header, i);
+
+        if (span_starts_nocase(field.name, "Content-"))
+            code = mime_header_set(content, field.name, field.value, err);
+    }
+    if (code == ERR_OK)
+        code = mime_header_format(content, out, err);
+    if (code == ERR_OK)
+        code = buf_append_str(out, "\r\n", err);
+    mime_header_free(&content);
+    return code;
+}
+
+/* A bound of the scanner is no failure yet: a message that passes need not keep it. */
+static enum err_code
+outbound_scan(struct flow_outbound *outbound, struct span piece, struct err *err)
+{
+    enum err_code code;
+
+    if (outbound->scan_err.code != ERR_OK)
+        return ERR_OK;
+    code = mime_scan_write(outbound->scan, piece, &outbound->scan_err);
+    if (code == ERR_OK || code == ERR_LIMIT || code == ERR_PERM)
+        return ERR_OK;
+    return err_set(err, code, "%s", outbound->scan_err.text);
+}
+
+enum err_code
+flow_outbound_new(struct flow_message *message, struct err *err)
+{
+    const struct conf_global *global = &message->conf->global;
+    struct flow_outbound *outbound = calloc(1, sizeof(*outbound));
+    struct spool_args args = { .folder = global->spool_folder,
+                               .memory_bytes = global->spool_memory,
+                               .limit_bytes = global->max_message };
+    enum err_code code;
+
+    if (!outbound)
+        return err_set(err, ERR_NOMEM, "memory for an outbound message");
+    message->outbound = outbound;
+    buf_init(&outbound->entity_header, global->max_header * 2);
+    code = flow_facts_new(message, &outbound->facts, err);
+    if (code != ERR_OK || (!outbound->facts.needs.signing && !outbound->facts.needs.certificates))
+        return code;
+    message->wants_body = true;
+    code = flow_structure_claim(message->header, &outbound->structure.claim, err);
+    if (code == ERR_OK)
+        code = spool_new(&args, &outbound->spool, err);
+    if (code == ERR_OK)
+        code = mime_scan_new(&outbound->scan, err);
+    if (code == ERR_OK)
+        code = outbound_load_entity_header(message->header, &outbound->entity_header, err);
+    if (code == ERR_OK)
+        code = outbound_scan(outbound, buf_span(&outbound->entity_header), err);
+    return code;
+}
+
+void
+flow_outbound_free(struct flow_outbound **outbound)
+{
+    struct flow_outbound *old = outbound ? *outbound : NULL;
+
+    if (!old)
+        return;
+    *outbound = NULL;
+    flow_protect_free(&old->protect);
+    flow_facts_free(&old->facts);
+    mime_scan_free(&old->scan);
+    spool_free(&old->spool);
+    buf_free(&old->entity_header);
+    free(old->recipients);
+    free(old);
+}
+
+enum err_code
+flow_outbound_write(struct flow_outbound *outbound, struct span piece, struct err *err)
+{
+    enum err_code code = outbound_scan(outbound, piece, err);
+
+    return code == ERR_OK ? spool_write(outbound->spool, piece, err) : code;
+}
+
+uint64_t
+flow_outbound_bytes(const struct flow_outbound *outbound)
+{
+    return (outbound->spool ? spool_size(outbound->spool) : 0) + outbound->entity_header.n;
+}
+
+/* ---- what it is --------------------------------------------------------------------------------
+ */
+
+static enum err_code
+outbound_load_structure(struct flow_message *message, struct err *err)
+{
+    struct flow_outbound *outbound = message->outbound;
+    struct policy_outbound_facts *facts = &outbound->facts.policy;
+    enum err_code code;
+
+    if (!outbound->spool)
+        return ERR_OK;
+    code = spool_finish(outbound->spool, err);
+    if (code == ERR_OK && outbound->scan_err.code == ERR_OK) {
+        code = mime_scan_finish(outbound->scan, &outbound->scan_err);
+        if (code == ERR_OK)
+            facts->only_opaque = mime_scan_get(outbound->scan)->only_opaque;
+        else if (code == ERR_LIMIT || code == ERR_PERM)
+            code = ERR_OK;
+        else
+            return err_set(err, code, "%s", outbound->scan_err.text);
+    }
+    if (code == ERR_OK)
+        code = flow_structure_load(message->header, outbound->spool, &outbound->structure, err);
+    facts->already_signed = outbound->structure.signed_already;
+    facts->already_encrypted = outbound->structure.encrypted_already;
+    facts->pgp_encrypted = outbound->structure.pgp_encrypted;
+    return code;
+}
+
+/* local_domains: what leaves as ours must come from us. The null sender speaks for nobody. */
+static bool
+outbound_is_local(const struct flow_message *message)
+{
+    const conf_list domains = message->conf->global.local_domains;
+    char pattern[300];
+    size_t i;
+
+    if (!domains[0] || !message->sender[0])
+        return true;
+    for (i = 0; domains[i]; i++) {
+        bool is_pattern = strchr(domains[i], '@') || domains[i][0] == '.';
+
+        snprintf(pattern, sizeof(pattern), "%s%s", is_pattern ? "" : "@", domains[i]);
+        if (mime_address_match(pattern, message->sender))
+            return true;
+    }
+    return false;
+}
+
+/* ---- protection --------------------------------------------------------------------------------
+ */
+
+static enum err_code
+outbound_add_recipient(struct flow_outbound *outbound, const struct directory_lookup_result *lookup,
+                       struct err *err)
+{
+    struct pki_certificate *certificate;
+    size_t i;
+
+    if (!lookup->selected)
+        return err_set(err, ERR_BUG, "a recipient without a certificate was counted as one with");
+    certificate = lookup->selected->certificate;
+    for (i = 0; i < outbound->recipient_count; i++) {
+        if (pki_certificate_is(outbound->recipients[i], certificate))
+            return ERR_OK;
+    }
+    outbound->recipients[outbound->recipient_count++] = certificate;
+    return ERR_OK;
+}
+
+/* Every recipient, every additional one, and the sender where he has a certificate. The list is
+ * borrowed from the lookups, which live as long as the message. */
+static enum err_code
+outbound_load_recipients(struct flow_message *message, struct err *err)
+{
+    struct flow_outbound *outbound = message->outbound;
+    struct flow_facts *facts = &outbound->facts;
+    enum err_code code = ERR_OK;
+    size_t i;
+
+    outbound->recipients =
+        calloc(message->count + facts->escrow_count + 1, sizeof(struct pki_certificate *));
+    if (!outbound->recipients)
+        return err_set(err, ERR_NOMEM, "memory for recipients");
+    for (i = 0; code == ERR_OK && i < message->count; i++) {
+        if (message->recipients[i].known != POLICY_YES)
+            return err_set(err, ERR_BUG, "a recipient was decided upon without a certificate");
+        code = outbound_add_recipient(outbound, &message->recipients[i].lookup, err);
+    }
+    for (i = 0; code == ERR_OK && i < facts->escrow_count; i++)
+        code = outbound_add_recipient(outbound, &facts->escrow[i], err);
+    if (code == ERR_OK && facts->self_known == POLICY_YES)
+        code = outbound_add_recipient(outbound, &facts->self, err);
+    else if (code == ERR_OK)
+        message->outcome.note = "no-copy-for-sender";
+    message->outcome.certificates = outbound->recipient_count;
+    message->outcome.has_certificates = true;
+    return code;
+}
+
+static void
+outbound_describe(struct flow_message *message, const struct pki_key *key)
+{
+    const struct policy_outbound_decision *decision = &message->outbound->decision;
+    struct flow_outcome *outcome = &message->outcome;
+    const struct pki_certificate_facts *facts;
+
+    outcome->action = !decision->encrypt ? "sign" : decision->sign ? "sign+encrypt" : "encrypt";
+    if (decision->encrypt)
+        outcome->cipher = smime_cipher_name(flow_names_cipher(decision->encrypt_rule->cipher));
+    if (!decision->sign)
+        return;
+    outcome->digest = smime_digest_name(flow_names_digest(decision->sign_rule->digest));
+    outcome->format = decision->opaque ? "opaque" : "clear";
+    if (decision->opaque && decision->sign_rule->sign_format == CONF_SIGN_CLEAR)
+        outcome->note = "only-opaque";
+    facts = pki_certificate_get(key->certificate);
+    if (decision->domain_signature && facts->addresses && facts->addresses[0])
+        snprintf(outcome->signer, sizeof(outcome->signer), "%s", facts->addresses[0]);
+}
+
+static enum err_code
+outbound_protect(struct flow_message *message, struct err *err)
+{
+    struct flow_outbound *outbound = message->outbound;
+    const struct policy_outbound_decision *decision = &outbound->decision;
+    const struct directory_candidate *signer = decision->domain_signature
+                                                   ? outbound->facts.domain.selected
+                                                   : outbound->facts.signing.selected;
+    enum err_code code = ERR_OK;
+    struct flow_protect_args args = {
+        .decision = decision,
+        .scan = outbound->scan,
+        .spool = outbound->spool,
+        .entity_header = buf_span(&outbound->entity_header),
+        .signing_time = clock_now_s(),
+    };
+
+    if (decision->sign && (!signer || !signer->key))
+        return err_set(err, ERR_BUG, "a signature was decided upon without a key");
+    args.key = decision->sign ? signer->key : NULL;
+    /* encryptionKeyPreference names the sender's own certificate, never one beside a domain's. */
+    if (outbound->facts.self_known == POLICY_YES && !decision->domain_signature)
+        args.own = outbound->facts.self.selected->certificate;
+    if (decision->encrypt) {
+        code = outbound_load_recipients(message, err);
+        args.recipients = outbound->recipients;
+        args.count = outbound->recipient_count;
+    }
+    if (code == ERR_OK)
+        code = flow_protect_new(&args, &outbound->protect, err);
+    if (code == ERR_OK)
+        code = flow_protect_edits(outbound->protect, message->header, &message->edits, err);
+    if (code == ERR_OK)
+        outbound_describe(message, args.key);
+    return code;
+}
+
+/* ---- the decision ------------------------------------------------------------------------------
+ */
+
+static void
+outbound_note_decision(struct flow_message *message)
+{
+    const struct flow_outbound *outbound = message->outbound;
+    const struct policy_outbound_decision *decision = &outbound->decision;
+    struct flow_outcome *outcome = &message->outcome;
+
+    outcome->rule = decision->rule ? decision->rule->name : NULL;
+    outcome->reason = decision->reason;
+    outcome->action = decision->action == POLICY_REFUSE  ? "refuse"
+                      : decision->action == POLICY_DEFER ? "defer"
+                                                         : "pass";
+    outcome->result = decision->action == POLICY_REFUSE  ? "refused"
+                      : decision->action == POLICY_DEFER ? "deferred"
+                                                         : "ok";
+    if (outbound->facts.identity_asked && outbound->facts.identity.identity != POLICY_IDENTITY_OK)
+        outcome->identity = outbound->facts.identity.reason;
+}
+
+static void
+outbound_act(struct flow_message *message, struct flow_answer *answer)
+{
+    struct flow_outbound *outbound = message->outbound;
+    const struct policy_outbound_decision *decision = &outbound->decision;
+    struct err err = ERR_INIT;
+
+    if (decision->action == POLICY_REFUSE || decision->action == POLICY_DEFER) {
+        flow_reply_set(answer, decision->code, decision->enhanced, decision->text);
+        return;
+    }
+    if (decision->action == POLICY_PASS)
+        return;
+    if (outbound->scan_err.code != ERR_OK) {
+        flow_state_fail(message, &outbound->scan_err, FLOW_PHASE_STRUCTURE, answer);
+        return;
+    }
+    if (outbound_protect(message, &err) != ERR_OK)
+        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
+}
+
+void
+flow_outbound_finish(struct flow_message *message, int64_t deadline_ms, struct flow_answer *answer)
+{
+    struct flow_outbound *outbound = message->outbound;
+    int64_t start = clock_monotonic_ms();
+    struct err err = ERR_INIT;
+    enum err_code code;
+
+    if (!outbound_is_local(message)) {
+        message->outcome.action = "refuse";
+        message->outcome.result = "refused";
+        message->outcome.reason = "not-our-domain";
+        flow_reply_set(answer, 550, "5.7.1", "the sender's domain is not one of ours");
+        return;
+    }
+    code = outbound_load_structure(message, &err);
+    if (code != ERR_OK) {
+        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
+        return;
+    }
+    code = flow_facts_load(message, &outbound->facts, deadline_ms, &err);
+    message->outcome.wait_ms = clock_monotonic_ms() - start;
+    message->outcome.has_wait = true;
+    if (code != ERR_OK) {
+        flow_state_fail(message, &err, FLOW_PHASE_FACTS, answer);
+        return;
+    }
+    policy_outbound_decide(&outbound->facts.policy, &outbound->decision);
+    outbound->decided = true;
+    outbound_note_decision(message);
+    outbound_act(message, answer);
+}
+
+enum err_code
+flow_outbound_write_body(struct flow_message *message, struct stage *sink, struct err *err)
+{
+    struct flow_outbound *outbound = message->outbound;
+    enum err_code code;
+
+    if (!outbound->protect) {
+        stage_free(&sink);
+        return err_set(err, ERR_BUG, "there is no body to write");
+    }
+    code = flow_protect_write(outbound->protect, sink, err);
+    message->outcome.output_size = flow_protect_size(outbound->protect);
+    message->outcome.has_output = true;
+    return code;
+}

@@ -1,0 +1,72 @@
+/*
+ * What the files of flow/ know of a message between them. Private to flow/: the doors see
+ * flow/message.h.
+ *
+ * Everything is owned by the message unless it says otherwise. The services are a counted reference
+ * that outlives every pointer into configuration, keys and trust.
+ */
+#ifndef FLOW_STATE_H
+#define FLOW_STATE_H
+
+#include "flow/from.h"
+#include "flow/message.h"
+#include "flow/outcome.h"
+#include "policy/outbound.h"
+
+enum { FLOW_MESSAGE_MAGIC = 0x666c6f77, FLOW_LIMIT_ADDRESS = 1000, FLOW_ID_SIZE = 64 };
+
+struct flow_recipient {
+    char *address;                /* formatted; as it came where it cannot be */
+    bool valid;                   /* it could be formatted */
+    const struct conf_rule *rule; /* borrowed from the configuration; set at eoh */
+    bool in_header;
+    enum policy_known known; /* his encryption certificate */
+    const char *reason;      /* static word */
+    struct directory_lookup_result lookup;
+};
+
+struct flow_outbound;
+struct flow_inbound;
+
+struct flow_message {
+    unsigned magic;
+    struct flow_services *services;
+    const struct conf *conf; /* borrowed from services */
+    enum conf_direction direction;
+    const char *direction_why; /* static */
+    char *login;               /* NULL: not authenticated */
+    char client[300];
+    char id[FLOW_ID_SIZE];
+
+    char *sender; /* formatted where it can be; "" is the null sender */
+    bool sender_valid;
+    struct flow_recipient *recipients;
+    size_t count, cap;
+
+    struct mime_header *header;
+    uint64_t header_bytes, body_bytes;
+    struct flow_from from;
+
+    struct flow_outbound *outbound; /* after eoh, one of these two */
+    struct flow_inbound *inbound;
+
+    bool wants_body;
+    bool ended; /* refused or deferred: `answer` is given to every later step */
+    bool finished;
+    struct flow_answer answer;
+    struct flow_edits edits;
+    struct flow_outcome outcome;
+};
+
+/* The sender that rules see: the mailbox of From where there is exactly one, else the envelope's.
+ */
+const char *flow_state_sender(const struct flow_message *message);
+
+/* Looks up every recipient's rule. */
+void flow_state_find_rules(struct flow_message *message);
+
+/* The message ends here with our own failure, or with policy's word. Fills the outcome too. */
+void flow_state_fail(struct flow_message *message, const struct err *err, int phase,
+                     struct flow_answer *answer);
+
+#endif
