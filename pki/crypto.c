@@ -110,7 +110,6 @@ pki_crypto_init(size_t keys, struct err *err)
                        OpenSSL_version(OPENSSL_VERSION));
     /* Refused by the library once it has allocated anything: see the fact wipes_freed. */
     wipes_freed = CRYPTO_set_mem_functions(wiping_malloc, wiping_realloc, wiping_free) == 1;
-    /* The library's own clean-up at exit runs while threads of libmilter may still use it. */
     if (!OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_LOAD_CONFIG, NULL))
         return pki_crypto_fail(err, ERR_PERM, "OpenSSL cannot be initialised");
     if (!CRYPTO_secure_malloc_initialized()) {
@@ -126,8 +125,11 @@ pki_crypto_init(size_t keys, struct err *err)
 void
 pki_crypto_deinit(void)
 {
-    if (secure_bytes && CRYPTO_secure_malloc_done())
+    if (secure_bytes) {
+        OPENSSL_cleanup();
+        CRYPTO_secure_malloc_done();
         secure_bytes = 0;
+    }
 }
 
 void

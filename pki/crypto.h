@@ -38,7 +38,9 @@ enum {
  * old; ERR_NOMEM: no secure heap. */
 ERR_CHECKED enum err_code pki_crypto_init(size_t keys, struct err *err);
 
-/* Gives the secure heap back if it is empty. For the very end of a process, and for tests. */
+/* Frees what the library holds for itself, and the secure heap if it is empty. For the very end of a
+ * process, when no other thread runs: the library cannot be used again. The library is kept from doing
+ * so by itself at exit, since threads of libmilter may still be at work then. */
 void pki_crypto_deinit(void);
 
 struct pki_crypto_facts {
