@@ -1,0 +1,173 @@
+#include "milter/budget.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#include "util/clock.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static struct milter_budget_facts now_held;
+
+const char *
+milter_result_name(enum milter_result result)
+{
+    static const char *const names[MILTER_RESULT_COUNT] = {
+        [MILTER_RESULT_DELIVERED] = "delivered", [MILTER_RESULT_REFUSED] = "refused",
+        [MILTER_RESULT_DEFERRED] = "deferred",   [MILTER_RESULT_BUSY] = "busy",
+        [MILTER_RESULT_FAILED] = "failed",       [MILTER_RESULT_ABORTED] = "aborted",
+    };
+    return result < MILTER_RESULT_COUNT ? names[result] : "unknown";
+}
+
+/* Waits for a change with the lock held. False when the deadline has passed. */
+static bool
+wait_change(int64_t deadline_ms)
+{
+    if (clock_monotonic_ms() >= deadline_ms)
+        return false;
+    struct timespec until = { .tv_sec = deadline_ms / 1000,
+                              .tv_nsec = (deadline_ms % 1000) * 1000000 };
+    pthread_cond_clockwait(&changed, &lock, CLOCK_MONOTONIC, &until);
+    return true;
+}
+
+bool
+milter_budget_take_connection(uint64_t limit)
+{
+    pthread_mutex_lock(&lock);
+    bool taken = now_held.connections < limit;
+    if (taken) {
+        now_held.connections++;
+        now_held.connections_total++;
+    } else {
+        now_held.connections_refused++;
+    }
+    pthread_mutex_unlock(&lock);
+    return taken;
+}
+
+void
+milter_budget_release_connection(void)
+{
+    pthread_mutex_lock(&lock);
+    now_held.connections--;
+    pthread_mutex_unlock(&lock);
+}
+
+bool
+milter_budget_take_message(uint64_t limit, uint64_t limit_bytes)
+{
+    pthread_mutex_lock(&lock);
+    bool taken = !now_held.stopping && now_held.messages < limit && now_held.bytes < limit_bytes;
+    if (taken) {
+        now_held.messages++;
+        now_held.messages_total++;
+    } else {
+        now_held.results[MILTER_RESULT_BUSY]++;
+    }
+    pthread_mutex_unlock(&lock);
+    return taken;
+}
+
+void
+milter_budget_release_message(enum milter_result result)
+{
+    pthread_mutex_lock(&lock);
+    now_held.messages--;
+    if (result < MILTER_RESULT_COUNT)
+        now_held.results[result]++;
+    if (now_held.messages == 0)
+        pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+bool
+milter_budget_set_bytes(uint64_t *held, uint64_t now, uint64_t limit_bytes)
+{
+    pthread_mutex_lock(&lock);
+    bool more = now > *held;
+    now_held.bytes = now_held.bytes - *held + now;
+    *held = now;
+    if (now_held.bytes > now_held.bytes_peak)
+        now_held.bytes_peak = now_held.bytes;
+    bool fits = !more || now_held.bytes <= limit_bytes;
+    pthread_mutex_unlock(&lock);
+    return fits;
+}
+
+bool
+milter_budget_take_slot(uint64_t limit, int64_t deadline_ms)
+{
+    bool in_time = true;
+    pthread_mutex_lock(&lock);
+    now_held.slots_waiting++;
+    while (now_held.slots >= limit && in_time)
+        in_time = wait_change(deadline_ms);
+    bool taken = now_held.slots < limit;
+    if (taken)
+        now_held.slots++;
+    now_held.slots_waiting--;
+    if (!taken)
+        pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+    return taken;
+}
+
+void
+milter_budget_release_slot(void)
+{
+    pthread_mutex_lock(&lock);
+    now_held.slots--;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+void
+milter_budget_stop(void)
+{
+    pthread_mutex_lock(&lock);
+    now_held.stopping = true;
+    pthread_mutex_unlock(&lock);
+}
+
+bool
+milter_budget_wait_idle(int64_t deadline_ms)
+{
+    bool in_time = true;
+    pthread_mutex_lock(&lock);
+    while (now_held.messages > 0 && in_time)
+        in_time = wait_change(deadline_ms);
+    bool idle = now_held.messages == 0;
+    pthread_mutex_unlock(&lock);
+    return idle;
+}
+
+bool
+milter_budget_wait_slots(int64_t deadline_ms)
+{
+    bool in_time = true;
+    pthread_mutex_lock(&lock);
+    while (now_held.slots + now_held.slots_waiting > 0 && in_time)
+        in_time = wait_change(deadline_ms);
+    bool idle = now_held.slots + now_held.slots_waiting == 0;
+    pthread_mutex_unlock(&lock);
+    return idle;
+}
+
+void
+milter_budget_get(struct milter_budget_facts *out)
+{
+    pthread_mutex_lock(&lock);
+    *out = now_held;
+    pthread_mutex_unlock(&lock);
+}
+
+void
+milter_budget_reset(void)
+{
+    pthread_mutex_lock(&lock);
+    memset(&now_held, 0, sizeof now_held);
+    pthread_mutex_unlock(&lock);
+}

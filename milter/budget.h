@@ -1,0 +1,76 @@
+/*
+ * What smimed takes on at once, and what it has done: connections, messages, octets in flight,
+ * slots for end-of-message work, and the counters of `smimectl stats`.
+ *
+ * Everything that a client can multiply is counted here and refused with 451 4.3.2 beyond its
+ * limit: an MTA that sends more than we can carry is told to come back, instead of taking the
+ * machine's memory away from the messages that are half done. Limits are arguments, not state: they
+ * come from the configuration of the message that asks, so that a reload needs no step of its own.
+ *
+ * Process-wide, because libmilter's callbacks have no context before a connection has one. One
+ * mutex, held for a few instructions and never while anything waits (a slot waits on the
+ * condition).
+ *
+ * Threads: any.
+ */
+#ifndef MILTER_BUDGET_H
+#define MILTER_BUDGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum milter_result {
+    MILTER_RESULT_DELIVERED, /* went on with our edits, or as it came */
+    MILTER_RESULT_REFUSED,   /* 5xx */
+    MILTER_RESULT_DEFERRED,  /* 4xx of the flow's */
+    MILTER_RESULT_BUSY,      /* 451 4.3.2: a budget was spent */
+    MILTER_RESULT_FAILED,    /* an edit did not reach the MTA: 451 4.3.0 */
+    MILTER_RESULT_ABORTED,   /* the MTA gave up, or went away */
+    MILTER_RESULT_COUNT
+};
+
+struct milter_budget_facts {
+    uint64_t connections, connections_total, connections_refused;
+    uint64_t messages, messages_total;
+    uint64_t bytes, bytes_peak;
+    uint64_t slots, slots_waiting;
+    uint64_t results[MILTER_RESULT_COUNT];
+    bool stopping;
+};
+
+/* The words of enum milter_result: "delivered", "refused", ... Static. */
+const char *milter_result_name(enum milter_result result);
+
+/* False: over the limit; there is nothing to release then. */
+bool milter_budget_take_connection(uint64_t limit);
+void milter_budget_release_connection(void);
+
+/* False: over a limit, or the daemon is stopping. Counted as MILTER_RESULT_BUSY; nothing to
+ * release. */
+bool milter_budget_take_message(uint64_t limit, uint64_t limit_bytes);
+void milter_budget_release_message(enum milter_result result);
+
+/* A message holds `now` octets; `held` is what it was counted with before, and is set. False: all
+ * messages together hold more than `limit_bytes`, and this one asked for more. */
+bool milter_budget_set_bytes(uint64_t *held, uint64_t now, uint64_t limit_bytes);
+
+/* Waits for one of `limit` slots until `deadline_ms` (clock_monotonic_ms). False: none came free.
+ */
+bool milter_budget_take_slot(uint64_t limit, int64_t deadline_ms);
+void milter_budget_release_slot(void);
+
+/* From now on no message is taken. */
+void milter_budget_stop(void);
+
+/* Waits until no message is in flight. False: some still were at the deadline. */
+bool milter_budget_wait_idle(int64_t deadline_ms);
+
+/* The same for end-of-message work. */
+bool milter_budget_wait_slots(int64_t deadline_ms);
+
+void milter_budget_get(struct milter_budget_facts *out);
+
+/* All zero again; for tests. */
+void milter_budget_reset(void);
+
+#endif

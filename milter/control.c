@@ -1,0 +1,296 @@
+#include "milter/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "flow/services.h"
+#include "milter/budget.h"
+#include "milter/reload.h"
+#include "milter/socket.h"
+#include "pki/crypto.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+static int listener = -1;
+static int wake[2] = { -1, -1 };
+static char socket_path[108];
+static pthread_t server;
+static bool running;
+static int64_t started_ms;
+
+/* ---- answers -----------------------------------------------------------------------------------
+ */
+
+/* A JSON string of text that may hold anything. RFC 8259 7 */
+static enum err_code
+append_string(struct buf *out, const char *text, struct err *err)
+{
+    char safe[2048];
+
+    log_escape(span_str(text), safe, sizeof safe); /* no control characters, valid UTF-8 */
+    if (buf_append_byte(out, '"', err))
+        return err->code;
+    for (const char *p = safe; *p; p++) {
+        if ((*p == '"' || *p == '\\') && buf_append_byte(out, '\\', err))
+            return err->code;
+        if (buf_append_byte(out, (unsigned char)*p, err))
+            return err->code;
+    }
+    return buf_append_byte(out, '"', err);
+}
+
+static enum err_code
+format_error(const char *text, struct buf *out, struct err *err)
+{
+    if (buf_append_str(out, "{\"ok\": false, \"error\": ", err) || append_string(out, text, err))
+        return err->code;
+    return buf_append_str(out, "}\n", err);
+}
+
+static enum err_code
+format_reload(struct buf *out, struct err *err)
+{
+    struct err why = ERR_INIT;
+    struct milter_reload_facts facts;
+
+    if (milter_reload_load(&why))
+        return format_error(why.text, out, err);
+    milter_reload_get(&facts);
+    return buf_appendf(out, err, "{\"ok\": true, \"generation\": %llu, \"keys\": %zu}\n",
+                       (unsigned long long)facts.generation, facts.keys);
+}
+
+static enum err_code
+format_stats(struct buf *out, struct err *err)
+{
+    struct milter_budget_facts held;
+    struct milter_reload_facts loaded;
+
+    milter_budget_get(&held);
+    milter_reload_get(&loaded);
+    if (buf_appendf(out, err,
+                    "{\"ok\": true, \"version\": \"%s\", \"uptime_s\": %lld, \"generation\": %llu, "
+                    "\"loaded\": %lld, \"keys\": %zu, \"trust_sets\": %zu, \"messages\": %llu",
+                    SMIMED_VERSION, (long long)(clock_monotonic_ms() - started_ms) / 1000,
+                    (unsigned long long)loaded.generation, (long long)loaded.loaded_s, loaded.keys,
+                    loaded.trusts, (unsigned long long)held.messages_total))
+        return err->code;
+    for (int i = 0; i < MILTER_RESULT_COUNT; i++) {
+        if (buf_appendf(out, err, ", \"%s\": %llu", milter_result_name((enum milter_result)i),
+                        (unsigned long long)held.results[i]))
+            return err->code;
+    }
+    return buf_appendf(
+        out, err,
+        ", \"in_flight\": %llu, \"bytes\": %llu, \"bytes_peak\": %llu, \"slots\": %llu, "
+        "\"slots_waiting\": %llu, \"connections\": %llu, \"connections_total\": %llu, "
+        "\"connections_refused\": %llu}\n",
+        (unsigned long long)held.messages, (unsigned long long)held.bytes,
+        (unsigned long long)held.bytes_peak, (unsigned long long)held.slots,
+        (unsigned long long)held.slots_waiting, (unsigned long long)held.connections,
+        (unsigned long long)held.connections_total, (unsigned long long)held.connections_refused);
+}
+
+/* What is wrong with the daemon, in words; "" when nothing is. */
+static void
+find_trouble(const struct milter_reload_facts *loaded, char *out, size_t size)
+{
+    struct milter_budget_facts held;
+    struct flow_services *services = flow_services_get1();
+    struct statvfs disk;
+
+    out[0] = '\0';
+    milter_budget_get(&held);
+    if (!services || held.stopping) {
+        snprintf(out, size, "stopping");
+    } else if (access(services->conf->global.spool_folder, W_OK | X_OK)) {
+        snprintf(out, size, "spool_folder is not writable: %s", strerror(errno));
+    } else if (statvfs(services->conf->global.spool_folder, &disk) == 0 && disk.f_bavail == 0) {
+        snprintf(out, size, "spool_folder is on a full disk");
+    } else if (loaded->failed) {
+        snprintf(out, size, "the last reload failed: %.400s", loaded->error);
+    }
+    flow_services_free(&services);
+}
+
+static enum err_code
+format_health(struct buf *out, struct err *err)
+{
+    struct milter_reload_facts loaded;
+    struct pki_crypto_facts crypto;
+    char trouble[ERR_TEXT_SIZE];
+
+    milter_reload_get(&loaded);
+    pki_crypto_get(&crypto);
+    find_trouble(&loaded, trouble, sizeof trouble);
+    if (trouble[0])
+        return format_error(trouble, out, err);
+    if (buf_appendf(out, err, "{\"ok\": true, \"generation\": %llu, \"openssl\": ",
+                    (unsigned long long)loaded.generation) ||
+        append_string(out, crypto.version ? crypto.version : "", err))
+        return err->code;
+    return buf_appendf(out, err,
+                       ", \"secure_heap_bytes\": %zu, \"secure_heap_used\": %zu, "
+                       "\"secure_heap_locked\": %s}\n",
+                       crypto.secure_bytes, crypto.secure_used,
+                       crypto.secure_is_locked ? "true" : "false");
+}
+
+enum err_code
+milter_control_format(const char *line, struct buf *out, struct err *err)
+{
+    if (strcmp(line, "reload") == 0)
+        return format_reload(out, err);
+    if (strcmp(line, "stats") == 0)
+        return format_stats(out, err);
+    if (strcmp(line, "health") == 0)
+        return format_health(out, err);
+    return format_error("unknown command; there are reload, stats and health", out, err);
+}
+
+/* ---- one client --------------------------------------------------------------------------------
+ */
+
+/* Waits for `events` until the deadline, or until the daemon stops. */
+static bool
+wait_for(int fd, short events, int64_t deadline_ms)
+{
+    struct pollfd fds[] = { { .fd = fd, .events = events }, { .fd = wake[0], .events = POLLIN } };
+
+    for (;;) {
+        int64_t left_ms = deadline_ms - clock_monotonic_ms();
+        if (left_ms <= 0)
+            return false;
+        int n = poll(fds, 2, (int)left_ms);
+        if (n < 0 && errno == EINTR)
+            continue;
+        return n > 0 && fds[1].revents == 0 && fds[0].revents != 0;
+    }
+}
+
+/* Reads up to the first LF. False: too long, too late, or gone. */
+static bool
+read_line(int fd, char line[MILTER_CONTROL_LINE])
+{
+    int64_t deadline_ms = clock_monotonic_ms() + MILTER_CONTROL_TIMEOUT_MS;
+    size_t n = 0;
+
+    while (n < MILTER_CONTROL_LINE && wait_for(fd, POLLIN, deadline_ms)) {
+        ssize_t got = recv(fd, line + n, MILTER_CONTROL_LINE - n, MSG_DONTWAIT);
+        if (got < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (got <= 0)
+            return false;
+        char *end = memchr(line + n, '\n', (size_t)got);
+        if (end) {
+            if (end > line && end[-1] == '\r')
+                end--;
+            *end = '\0';
+            return memchr(line, '\0', (size_t)(end - line)) == NULL;
+        }
+        n += (size_t)got;
+    }
+    return false;
+}
+
+static void
+write_answer(int fd, struct span answer)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + MILTER_CONTROL_TIMEOUT_MS;
+
+    while (answer.n > 0 && wait_for(fd, POLLOUT, deadline_ms)) {
+        ssize_t sent = send(fd, answer.p, answer.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (sent <= 0)
+            return;
+        answer = span_from(answer, (size_t)sent);
+    }
+}
+
+static void
+serve(int fd)
+{
+    char line[MILTER_CONTROL_LINE] = "";
+    struct buf answer = BUF_INIT(MILTER_CONTROL_ANSWER);
+    struct err err = ERR_INIT;
+
+    if (read_line(fd, line) && milter_control_format(line, &answer, &err) == ERR_OK)
+        write_answer(fd, buf_span(&answer));
+    if (err.code)
+        log_warn("control", NULL, "no answer on the control socket: %s", err.text);
+    buf_free(&answer);
+}
+
+static void *
+serve_all(void *unused)
+{
+    struct pollfd fds[] = { { .fd = listener, .events = POLLIN },
+                            { .fd = wake[0], .events = POLLIN } };
+
+    for (;;) {
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            break;
+        if (fds[1].revents)
+            break;
+        if (!(fds[0].revents & POLLIN))
+            continue;
+        int client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        if (client < 0) {
+            /* Out of descriptors: not in a busy loop. */
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                (void)poll(&fds[1], 1, 1000);
+            continue;
+        }
+        serve(client);
+        close(client);
+    }
+    return unused;
+}
+
+enum err_code
+milter_control_new(const char *path, struct err *err)
+{
+    started_ms = clock_monotonic_ms();
+    snprintf(socket_path, sizeof socket_path, "%s", path);
+    return milter_socket_new(path, MILTER_CONTROL_MODE, &listener, err);
+}
+
+enum err_code
+milter_control_init(struct err *err)
+{
+    if (pipe2(wake, O_CLOEXEC))
+        return err_set_errno(err, errno, "cannot make a pipe");
+    int code = pthread_create(&server, NULL, serve_all, NULL);
+    if (code)
+        return err_set_errno(err, code, "cannot start the control thread");
+    running = true;
+    return ERR_OK;
+}
+
+void
+milter_control_deinit(void)
+{
+    if (running) {
+        if (write(wake[1], "q", 1) == 1)
+            pthread_join(server, NULL);
+        running = false;
+    }
+    if (listener >= 0) {
+        (void)unlink(socket_path);
+        close(listener);
+        listener = -1;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (wake[i] >= 0)
+            close(wake[i]);
+        wake[i] = -1;
+    }
+}

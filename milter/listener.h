@@ -1,0 +1,39 @@
+/*
+ * libmilter as a thread, and signals in spite of it.
+ *
+ * libmilter starts a thread of its own that waits with sigwait(2) for HUP, TERM and INT and stops
+ * the filter on each of them. A HUP that some script sends for log rotation must not do that, and a
+ * TERM should let messages in flight finish. Linux gives a signal that is sent to the process to
+ * the first thread (the one that ran main) whenever it does not block it and has no other signal
+ * pending; so that thread, and no other, leaves HUP, TERM and INT unblocked, does nothing but wait,
+ * and takes no other signal: its handlers always win over libmilter's sigwait. smfi_main runs in a
+ * second thread, which begins only when the handlers are in place.
+ *
+ *   TERM, INT   stop: no new message (451 4.3.2), those at their end finish, then smfi_stop
+ *   HUP, USR1   reload (milter/housekeeping takes USR1)
+ *   USR2        nothing; wakes libmilter's poll(2) when we stop
+ *
+ * Threads: all functions belong to the first thread.
+ */
+#ifndef MILTER_LISTENER_H
+#define MILTER_LISTENER_H
+
+#include "conf/conf.h"
+#include "util/err.h"
+
+/* Blocks the signals above, before any thread is made. */
+ERR_CHECKED enum err_code milter_listener_init(struct err *err);
+
+/* Opens the milter socket with mode and group, while we may still be root. */
+ERR_CHECKED enum err_code milter_listener_new(const struct conf_global *global, struct err *err);
+
+/* Starts libmilter, and from here on takes signals. */
+ERR_CHECKED enum err_code milter_listener_start(struct err *err);
+
+/* Returns when we are told to stop (ERR_OK) or libmilter ended by itself (ERR_TEMP). */
+ERR_CHECKED enum err_code milter_listener_wait(struct err *err);
+
+/* Stops taking connections and removes the socket. */
+void milter_listener_deinit(void);
+
+#endif
