@@ -12,7 +12,7 @@
 enum mime_address_flag {
     MIME_ADDRESS_GROUP = 1 << 0,    /* group syntax was used */
     MIME_ADDRESS_SYNTAX = 1 << 1,   /* something fits no grammar: the list is not to be trusted */
-    MIME_ADDRESS_OBSOLETE = 1 << 2, /* source routes, white space inside an addr-spec */
+    MIME_ADDRESS_OBSOLETE = 1 << 2, /* source routes, white space or comments inside an addr-spec */
     MIME_ADDRESS_EMPTY = 1 << 3,    /* empty elements between commas, or nothing at all */
 };
 
@@ -21,29 +21,42 @@ enum { MIME_ADDRESS_LIMIT = 5000, MIME_ADDRESS_SIZE = 1100 };
 struct mime_addresses;
 
 /* Parses the value of From, Sender, To, Cc, Reply-To. Bad syntax is a flag, not an error; ERR_LIMIT
- * beyond `limit` mailboxes or groups, ERR_NOMEM. */
+ * beyond `limit` mailboxes and groups together, ERR_NOMEM. Linear in the length of the value.
+ * An element that fits no grammar gives no address, but for a display name with specials in it
+ * before
+ * "<...>": `a@b <c@d>` is c@d with SYNTAX. 8-bit bytes in display names and comments are not
+ * judged; in an addr-spec they are UTF-8 or it is none. An empty group ("undisclosed-recipients:;")
+ * is not EMPTY. */
 ERR_CHECKED enum err_code mime_address_parse(struct span field_value, size_t limit,
                                              struct mime_addresses **out, struct err *err);
 void mime_address_free(struct mime_addresses **addresses);
 size_t mime_address_count(const struct mime_addresses *addresses);
 
-/* addr-spec of mailbox `index` as "local@domain": quotes that are not needed are taken off the local
- * part, comments and white space removed; case kept. Borrowed, a C string. */
+/* addr-spec of mailbox `index` as "local@domain": quotes that are not needed are taken off the
+ * local part, comments and white space removed; case kept. Borrowed, a C string; NULL beyond the
+ * last. Its domain has not been checked: mime_address_format does. */
 const char *mime_address_get(const struct mime_addresses *addresses, size_t index);
 unsigned mime_address_flags(const struct mime_addresses *addresses);
 
-/* The form two addresses are compared in: domain as A-label in lower case, local part in NFC and as it is.
- * `out` has MIME_ADDRESS_SIZE bytes. ERR_PERM: no '@', an empty side, a NUL, a control character, white
- * space outside quotes, '<' or '>', an invalid domain. Nothing is trimmed (facts: trimming is how
- * certificates with "victim@x \n" passed). */
+/* The form two addresses are compared in: domain as A-label in lower case, local part as it is,
+ * with quotes only where it needs them. It is NOT brought into NFC (libidn2 offers that for domains
+ * alone): two spellings of one UTF-8 local part are two addresses, which refuses rather than
+ * confuses. `out` has MIME_ADDRESS_SIZE bytes. ERR_PERM: no '@', an empty side, a NUL, a control
+ * character, white space outside quotes, '<' or '>', an invalid domain. Nothing is trimmed (facts:
+ * trimming is how certificates with "victim@x \n" passed). */
 ERR_CHECKED enum err_code mime_address_format(struct span address, char *out, struct err *err);
 
-/* Same mailbox? Both are formatted first; an invalid one equals nothing. `fold_local`: compare local
- * parts without regard to ASCII case (RFC 8550 leaves it to policy). */
+/* Same mailbox? Both are formatted first; an invalid one equals nothing. `fold_local`: compare
+ * local parts without regard to ASCII case (RFC 8550 leaves it to policy). */
 bool mime_address_is(struct span a, struct span b, bool fold_local);
 
-/* Does `address` match `pattern`: "*", "user@dom", "@dom" or "*@dom" (that domain), "*@*.dom" or ".dom"
- * (its subdomains), or '*' and '?' anywhere in local part or domain. Domain by A-label. */
+/* Does `address` match `pattern`: "*" (anything at all, an unusable address too), "user@dom",
+ * "@dom" or
+ * "*@dom" (that domain), "*@*.dom", "*.dom" or ".dom" (its subdomains), or '*' and '?' anywhere in
+ * local part or domain ('*' goes over dots, never over the '@'). Domain by A-label; the local part
+ * without regard to ASCII case, so that a rule cannot be got around by writing CEO@dom. Time is
+ * bounded by the product of the lengths. Any other pattern, and an address that mime_address_format
+ * refuses, matches nothing. */
 bool mime_address_match(const char *pattern, const char *address);
 
 #endif

@@ -25,16 +25,17 @@ ERR_CHECKED enum err_code mime_header_new(size_t limit_bytes, size_t limit_field
                                           struct mime_header **out, struct err *err);
 void mime_header_free(struct mime_header **header);
 
-/* Appends one field; both copied. ERR_PERM: a name with ':', CR, LF or NUL, a value with a line break
- * that no white space follows (it would be another field); ERR_LIMIT beyond a bound. An empty name
- * is a malformed line. */
+/* Appends one field; both copied. ERR_PERM: a name with ':', CR, LF or NUL, a value with a line
+ * break that no white space follows (it would be another field); ERR_LIMIT beyond a bound. An empty
+ * name is a malformed line. */
 ERR_CHECKED enum err_code mime_header_set(struct mime_header *header, struct span name,
                                           struct span value, struct err *err);
 
-/* Parses a whole section (LF or CRLF line ends) and ends at the first empty line: what follows it is
- * no part of the section. A line that is no field and no continuation ("From " of a mailbox file, a
- * name with bytes outside 33-126, no colon, a continuation of nothing) is kept whole as the value of a
- * field with an empty name and counted; the count is mime_header_malformed. ERR_LIMIT, ERR_NOMEM. */
+/* Parses a whole section (LF or CRLF line ends) and ends at the first empty line: what follows it
+ * is no part of the section. A line that is no field and no continuation ("From " of a mailbox
+ * file, a name with bytes outside 33-126, no colon, a continuation of nothing) is kept whole as the
+ * value of a field with an empty name and counted; the count is mime_header_malformed. ERR_LIMIT,
+ * ERR_NOMEM. */
 ERR_CHECKED enum err_code mime_header_parse(struct mime_header *header, struct span section,
                                             struct err *err);
 
@@ -54,8 +55,8 @@ size_t mime_header_find_count(const struct mime_header *header, const char *name
  * stays. Appends to `out`. */
 ERR_CHECKED enum err_code mime_header_unfold(struct span value, struct buf *out, struct err *err);
 
-/* Appends "Name:value CRLF" for every field (malformed lines as they were), inner line breaks as CRLF,
- * a bare CR as a space, since no hop lets one through. */
+/* Appends "Name:value CRLF" for every field (malformed lines as they were), inner line breaks as
+ * CRLF, a bare CR as a space, since no hop lets one through. */
 ERR_CHECKED enum err_code mime_header_format(const struct mime_header *header, struct buf *out,
                                              struct err *err);
 

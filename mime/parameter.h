@@ -1,9 +1,9 @@
 /*
  * "value; name=value; ..." of Content-Type, Content-Disposition, Content-Transfer-Encoding.
- *                                                         RFC 2045 5.1, RFC 2231 3 and 4, RFC 822 comments
- * Reads what mail systems produce and reports what a strict reader would not accept, so that the
- * caller can tell "ambiguous" from "fine": parsers that disagree about a duplicate boundary are how
- * signatures are faked.
+ *                                                         RFC 2045 5.1, RFC 2231 3 and 4, RFC 822
+ * comments Reads what mail systems produce and reports what a strict reader would not accept, so
+ * that the caller can tell "ambiguous" from "fine": parsers that disagree about a duplicate
+ * boundary are how signatures are faked.
  */
 #ifndef MIME_PARAMETER_H
 #define MIME_PARAMETER_H
@@ -24,15 +24,17 @@ enum { MIME_PARAMETER_LIMIT = 200, MIME_PARAMETER_LIMIT_BYTES = 64 * 1024 };
 
 struct mime_parameters;
 
-/* Never fails for bad syntax (see flags): only ERR_LIMIT (bytes, parameters) and ERR_NOMEM. Linear in
- * the length of the field. A quoted string without its closing quote goes to the end; an unquoted
- * value with white space to the next ';'; of RFC 2231 pieces those from 0 up to the first gap count. */
+/* Never fails for bad syntax (see flags): only ERR_LIMIT (bytes, parameters) and ERR_NOMEM. Linear
+ * in the length of the field. A quoted string without its closing quote goes to the end; an
+ * unquoted value with white space to the next ';'; of RFC 2231 pieces those from 0 up to the first
+ * gap count. */
 ERR_CHECKED enum err_code mime_parameter_parse(struct span field_value,
                                                struct mime_parameters **out, struct err *err);
 void mime_parameter_free(struct mime_parameters **parameters);
 
-/* What stands before the first ';', lower case, without comments and white space around '/': "text/plain",
- * "attachment", "base64". A second word is no part of it (SYNTAX). "" when missing. Borrowed. */
+/* What stands before the first ';', lower case, without comments and white space around '/':
+ * "text/plain", "attachment", "base64". A second word is no part of it (SYNTAX). "" when missing.
+ * Borrowed. */
 const char *mime_parameter_value(const struct mime_parameters *parameters);
 
 /* "text" and "plain" of it; "" when there is no slash. Borrowed. */

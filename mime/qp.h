@@ -1,15 +1,15 @@
 /*
  * Quoted-printable as a stage.                                                   RFC 2045 6.7
  *
- * Encoder: for text (CRLF and LF are line breaks and become CRLF; a bare CR is =0D) or for binary (every
- * CR and LF is encoded). Always safe on any hop: lines of at most 76, trailing white space, and at the
- * beginning of a line "From ", a dot and "--" are encoded (a soft line break must not make a boundary
- * out of text). Text without a final line break gets none.
+ * Encoder: for text (CRLF and LF are line breaks and become CRLF; a bare CR is =0D) or for binary
+ * (every CR and LF is encoded). Always safe on any hop: lines of at most 76, trailing white space,
+ * and at the beginning of a line "From ", a dot and "--" are encoded (a soft line break must not
+ * make a boundary out of text). Text without a final line break gets none.
  *
- * Decoder: lenient. Line breaks stay as they came, white space at the end of a line is dropped, '=' that
- * begins nothing is kept, both cases of hexadecimal digits are read. Each of these but line breaks,
- * bytes that should have been encoded, and a bare CR are counted as irregular. It holds at most one
- * line of white space.
+ * Decoder: lenient. Line breaks stay as they came, white space at the end of a line is dropped, '='
+ * that begins nothing is kept, both cases of hexadecimal digits are read. Each of these but line
+ * breaks, bytes that should have been encoded, and a bare CR are counted as irregular. It holds at
+ * most one line of white space.
  */
 #ifndef MIME_QP_H
 #define MIME_QP_H
