@@ -27,6 +27,7 @@ struct pki_path_args {
     bool explicit_policy, inhibit_policy_mapping, inhibit_any_policy;
 };
 
+/* One certificate of the path and what is known about its revocation. */
 struct pki_path_step {
     struct pki_certificate *certificate; /* shared: a reference */
     const char *source;                  /* "message", "anchor", "intermediate" */

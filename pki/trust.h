@@ -9,6 +9,7 @@
 #define PKI_TRUST_H
 
 #include "pki/certificate.h"
+#include "pki/revocation.h"
 
 struct pki_trust;
 
@@ -28,5 +29,12 @@ size_t pki_trust_crl_count(const struct pki_trust *trust);
 
 /* Have files of the CRL folders changed since they were loaded? A watcher asks, then reloads. */
 bool pki_trust_is_stale(const struct pki_trust *trust);
+
+/* For pki/path alone; all borrowed. The store holds the anchors and nothing else. */
+X509_STORE *pki_trust_get0_store(const struct pki_trust *trust);
+X509_STORE_CTX_cert_crl_fn pki_trust_get0_cert_crl(const struct pki_trust *trust);
+const struct pki_revocation_set *pki_trust_get0_revocation(const struct pki_trust *trust);
+const struct pki_certificates *pki_trust_get0_anchors(const struct pki_trust *trust);
+const struct pki_certificates *pki_trust_get0_intermediates(const struct pki_trust *trust);
 
 #endif
