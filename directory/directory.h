@@ -1,11 +1,13 @@
 /*
- * Who people are: one question per address.            RFC 4519, RFC 4523, RFC 2798; MS proxyAddresses
+ * Who people are: one question per address.            RFC 4519, RFC 4523, RFC 2798; MS
+ * proxyAddresses
  *
- * A directory answers: who has this address, or this login; what is the primary SMTP address; is it a
- * user, a contact or a group; which certificates are there. Answers are found (ERR_OK), not there
+ * A directory answers: who has this address, or this login; what is the primary SMTP address; is it
+ * a user, a contact or a group; which certificates are there. Answers are found (ERR_OK), not there
  * (ERR_NOTFOUND) or could not ask (ERR_TEMP), and nobody mixes them up.
  *
- * The vtable exists because there are two real backends: ldif (a file, the embedded default) and ldap.
+ * The vtable exists because there are two real backends: ldif (a file, the embedded default) and
+ * ldap.
  *
  * Threads: any.
  */
@@ -22,11 +24,12 @@ enum { DIRECTORY_LIMIT_ADDRESSES = 1000, DIRECTORY_LIMIT_CERTIFICATES = 200 };
 struct directory_entry {
     enum directory_kind kind;
     char *dn;
-    char *primary;    /* primary SMTP address in mime_address_format: the "SMTP:" value of proxyAddresses, else the
-                         first mail value; NULL: none */
+    char *primary;    /* primary SMTP address in mime_address_format: the "SMTP:" value of
+                         proxyAddresses, else the    first mail value; NULL: none */
     char **addresses; /* all of them, formatted, primary first; NULL-terminated */
-    struct pki_certificates certificates; /* userSMIMECertificate, userCertificate[;binary]; unjudged */
-    size_t bad_certificates;              /* values that could not be parsed */
+    struct pki_certificates
+        certificates;        /* userSMIMECertificate, userCertificate[;binary]; unjudged */
+    size_t bad_certificates; /* values that could not be parsed */
 };
 
 void directory_entry_free(struct directory_entry **entry);
@@ -35,8 +38,8 @@ struct directory;
 
 struct directory_ops {
     const char *name; /* "ldif", "ldap" */
-    /* `address` is formatted. Several entries with that address: user before contact before group. *out is
-     * returned: directory_entry_free. */
+    /* `address` is formatted. Several entries with that address: user before contact before group.
+     * *out is returned: directory_entry_free. */
     enum err_code (*find_address)(struct directory *directory, const char *address,
                                   struct directory_entry **out, struct err *err);
     enum err_code (*find_login)(struct directory *directory, const char *login,

@@ -1,11 +1,15 @@
 /*
  * Certificates for an address: every candidate judged before one is chosen.      RFC 8550 2.3, 4
  *
- * Sources in order: our own keyring (colleagues), the certificate folders, then each directory. Every
- * candidate is judged: leaf rules for the use and the address, then path and revocation. The best of the
- * first source that has a valid one wins (valid, newest). The reasons of the others are kept
- * for `smimectl lookup` and for the reply. When nothing is valid, a source that could not be asked, or a
- * candidate whose revocation could not be asked, makes the answer ERR_TEMP: never "no certificate".
+ * Sources in order: our own keyring (colleagues), the certificate folders, then each directory.
+ * Every candidate is judged: leaf rules for the use and the address, then path and revocation. The
+ * best of the first source that has a valid one wins (valid, newest). The reasons of the others are
+ * kept for `smimectl lookup` and for the reply. When nothing is valid, a source that could not be
+ * asked, or a candidate whose revocation could not be asked, makes the answer ERR_TEMP: never "no
+ * certificate".
+ *
+ * A directory vouches that an address is another name of a person: a certificate of his primary
+ * SMTP address, in the directory or held here, is then good for mail to that address too.
  *
  * Threads: any; the snapshot is immutable.
  */
@@ -19,9 +23,9 @@
 struct directory_lookup; /* the sources, shared and counted */
 
 struct directory_lookup_sources {
-    struct pki_keyring *keyring;              /* a reference is added */
-    const char *const *certificate_folders;   /* loaded here; NULL-terminated or NULL */
-    struct directory *const *directories;     /* taken on success */
+    struct pki_keyring *keyring;            /* a reference is added */
+    const char *const *certificate_folders; /* loaded here; NULL-terminated or NULL */
+    struct directory *const *directories;   /* taken on success */
     size_t directory_count;
 };
 
@@ -31,18 +35,20 @@ struct directory_lookup *directory_lookup_add1(struct directory_lookup *lookup);
 void directory_lookup_free(struct directory_lookup **lookup);
 
 struct directory_lookup_question {
-    const char *address;                  /* formatted */
-    const struct pki_trust *trust;        /* NULL: no path is asked for (only without a trust set in the configuration
-                                             of smimectl's stand-alone commands) */
+    const char *address;           /* formatted */
+    const struct pki_trust *trust; /* NULL: no path is asked for (only without a trust set in the
+                                      configuration of smimectl's stand-alone commands) */
     enum pki_revocation revocation;
     const struct pki_leaf_policy *policy;
     time_t now;
+    bool all; /* ask and judge every source, also behind the one that has an answer
+                 (smimectl lookup); the mail flow stops there */
 };
 
 struct directory_candidate {
-    struct pki_certificate *certificate;  /* a reference */
-    const struct pki_key *key;            /* signing: the pair; else NULL; borrowed from the keyring */
-    char source[128];                     /* "keys", "files:/path", "directory:name" */
+    struct pki_certificate *certificate; /* a reference */
+    const struct pki_key *key; /* signing: the pair; else NULL; borrowed from the keyring */
+    char source[128];          /* "keys", "files:/path", "directory:name" */
     struct pki_answer answer;
     bool selected;
 };
@@ -53,14 +59,15 @@ struct directory_lookup_result {
     struct directory_candidate *list;
     size_t count;
     const struct directory_candidate *selected; /* NULL: none */
-    struct pki_answer answer;                   /* when none: the reason to tell people; "no-certificate" */
+    struct pki_answer answer; /* when none: the reason to tell people; "no-certificate" */
 };
 
-/* The encryption certificate of a recipient. ERR_OK, ERR_NOTFOUND (answer says why), ERR_TEMP (could not ask). */
-ERR_CHECKED enum err_code directory_lookup_certificate(struct directory_lookup *lookup,
-                                                       const struct directory_lookup_question *question,
-                                                       struct directory_lookup_result *result,
-                                                       struct err *err);
+/* The encryption certificate of a recipient. ERR_OK, ERR_NOTFOUND (answer says why), ERR_TEMP
+ * (could not ask). */
+ERR_CHECKED enum err_code
+directory_lookup_certificate(struct directory_lookup *lookup,
+                             const struct directory_lookup_question *question,
+                             struct directory_lookup_result *result, struct err *err);
 
 /* The signing pair of a sender, the same way, out of the keyring alone. */
 ERR_CHECKED enum err_code directory_lookup_key(struct directory_lookup *lookup,

@@ -1,0 +1,54 @@
+/*
+ * One question about one address: candidates are gathered source by source, each is judged, one is
+ * selected, and the reasons of the others stay in the result.
+ *
+ * Signing asks for pairs of our own only. Encryption stops behind the first source that has a valid
+ * certificate, unless the question wants all. What could not be asked is remembered and outweighs
+ * every "no".
+ *
+ * Lives on the stack of directory/lookup for one call; one thread.
+ */
+#ifndef DIRECTORY_INQUIRY_H
+#define DIRECTORY_INQUIRY_H
+
+#include "directory/lookup.h"
+#include "directory/store.h"
+
+struct directory_inquiry {
+    const struct directory_lookup_question *question;
+    enum pki_use use;
+    struct directory_lookup_result *result;
+    size_t cap;
+    size_t selected; /* index, or SIZE_MAX */
+    bool temp;       /* something could not be asked: temp_answer says what */
+    struct pki_answer temp_answer;
+    size_t unreadable; /* values of a directory that are no certificates */
+    bool group;        /* the address is a group without a certificate of its own */
+};
+
+/* Empties `result`; it and `question` are borrowed until finish. */
+void directory_inquiry_init(struct directory_inquiry *inquiry,
+                            const struct directory_lookup_question *question, enum pki_use use,
+                            struct directory_lookup_result *result);
+
+/* What is held here for `address`: the keys, then each folder, each a source of its own. Errors
+ * are about our own ability. */
+ERR_CHECKED enum err_code directory_inquiry_ask_store(struct directory_inquiry *inquiry,
+                                                      const struct directory_store *store,
+                                                      const char *address, struct err *err);
+
+/* A directory, and what is held here for the primary address that it names. "Not there" and "could
+ * not ask" are ERR_OK and part of the inquiry. */
+ERR_CHECKED enum err_code directory_inquiry_ask_directory(struct directory_inquiry *inquiry,
+                                                          const struct directory_store *store,
+                                                          struct directory *directory,
+                                                          struct err *err);
+
+/* Is there an answer that needs no further source? */
+bool directory_inquiry_is_done(const struct directory_inquiry *inquiry);
+
+/* ERR_OK, ERR_NOTFOUND or ERR_TEMP; fills the rest of the result. */
+ERR_CHECKED enum err_code directory_inquiry_finish(struct directory_inquiry *inquiry,
+                                                   struct err *err);
+
+#endif

@@ -1,0 +1,139 @@
+#include "directory/lookup.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "directory/inquiry.h"
+#include "directory/store.h"
+
+struct directory_lookup {
+    atomic_uint references;
+    struct pki_keyring *keyring;
+    struct directory_store *store;
+    struct directory **directories;
+    size_t directory_count;
+};
+
+enum err_code
+directory_lookup_new(const struct directory_lookup_sources *sources, struct directory_lookup **out,
+                     struct err *err)
+{
+    struct directory_lookup *lookup = calloc(1, sizeof *lookup);
+    enum err_code code;
+
+    *out = NULL;
+    if (!lookup)
+        return err_set(err, ERR_NOMEM, "no memory for the certificate lookup");
+    atomic_init(&lookup->references, 1);
+    lookup->keyring = sources->keyring ? pki_keyring_add1(sources->keyring) : NULL;
+    lookup->directories = calloc(sources->directory_count + 1, sizeof(struct directory *));
+    if (!lookup->directories)
+        code = err_set(err, ERR_NOMEM, "no memory for the certificate lookup");
+    else
+        code =
+            directory_store_new(lookup->keyring, sources->certificate_folders, &lookup->store, err);
+    if (code != ERR_OK) {
+        directory_lookup_free(&lookup);
+        return code;
+    }
+    for (size_t i = 0; i < sources->directory_count; i++)
+        lookup->directories[lookup->directory_count++] = sources->directories[i];
+    *out = lookup;
+    return ERR_OK;
+}
+
+struct directory_lookup *
+directory_lookup_add1(struct directory_lookup *lookup)
+{
+    atomic_fetch_add_explicit(&lookup->references, 1, memory_order_relaxed);
+    return lookup;
+}
+
+void
+directory_lookup_free(struct directory_lookup **lookup)
+{
+    struct directory_lookup *l;
+
+    if (!lookup || !*lookup)
+        return;
+    l = *lookup;
+    *lookup = NULL;
+    if (atomic_fetch_sub_explicit(&l->references, 1, memory_order_acq_rel) != 1)
+        return;
+    for (size_t i = 0; i < l->directory_count; i++)
+        directory_free(&l->directories[i]);
+    free(l->directories);
+    directory_store_free(&l->store);
+    pki_keyring_free(&l->keyring);
+    free(l);
+}
+
+size_t
+directory_lookup_directory_count(const struct directory_lookup *lookup)
+{
+    return lookup->directory_count;
+}
+
+enum err_code
+directory_lookup_certificate(struct directory_lookup *lookup,
+                             const struct directory_lookup_question *question,
+                             struct directory_lookup_result *result, struct err *err)
+{
+    struct directory_inquiry inquiry;
+    enum err_code code;
+
+    directory_inquiry_init(&inquiry, question, PKI_USE_ENCRYPT, result);
+    code = directory_inquiry_ask_store(&inquiry, lookup->store, question->address, err);
+    for (size_t i = 0;
+         code == ERR_OK && !directory_inquiry_is_done(&inquiry) && i < lookup->directory_count; i++)
+        code =
+            directory_inquiry_ask_directory(&inquiry, lookup->store, lookup->directories[i], err);
+    return code == ERR_OK ? directory_inquiry_finish(&inquiry, err) : code;
+}
+
+enum err_code
+directory_lookup_key(struct directory_lookup *lookup,
+                     const struct directory_lookup_question *question,
+                     struct directory_lookup_result *result, struct err *err)
+{
+    struct directory_inquiry inquiry;
+    enum err_code code;
+
+    directory_inquiry_init(&inquiry, question, PKI_USE_SIGN, result);
+    code = directory_inquiry_ask_store(&inquiry, lookup->store, question->address, err);
+    return code == ERR_OK ? directory_inquiry_finish(&inquiry, err) : code;
+}
+
+void
+directory_lookup_result_free(struct directory_lookup_result *result)
+{
+    for (size_t i = 0; i < result->count; i++)
+        pki_certificate_free(&result->list[i].certificate);
+    free(result->list);
+    *result = (struct directory_lookup_result){ .list = NULL };
+}
+
+enum err_code
+directory_lookup_person(struct directory_lookup *lookup, const char *address, const char *login,
+                        struct directory_entry **out, struct err *err)
+{
+    struct err temp = ERR_INIT;
+
+    *out = NULL;
+    for (size_t i = 0; i < lookup->directory_count; i++) {
+        struct err mine = ERR_INIT;
+        enum err_code code =
+            login ? directory_find_login(lookup->directories[i], login, out, &mine)
+                  : directory_find_address(lookup->directories[i], address, out, &mine);
+
+        if (code == ERR_OK)
+            return ERR_OK;
+        if (code == ERR_TEMP)
+            err_set(&temp, code, "%s", mine.text);
+        else if (code != ERR_NOTFOUND)
+            return err_set_reason(err, code, mine.reason, "%s", mine.text);
+    }
+    if (temp.code != ERR_OK)
+        return err_set_reason(err, ERR_TEMP, "directory-unreachable", "%s", temp.text);
+    return err_set(err, ERR_NOTFOUND, "%.200s is in no directory", login ? login : address);
+}
