@@ -1,14 +1,16 @@
 /*
  * The configuration as the rest of the house sees it: plain structs, made from conf/params.def.
  *
- * A loaded configuration is immutable and reference counted; a message keeps the one it started with, and
- * a reload makes a new one. Values that the file does not give have their default; where each came
- * from is kept for `smimectl dump`.
+ * A loaded configuration is immutable and reference counted; a message keeps the one it started
+ * with, and a reload makes a new one. Values that the file does not give have their default; where
+ * each came from is kept for `smimectl dump`.
  *
- * The file: `name = value` lines, sections `rule "name" { ... }`, `trust "name" { ... }`, `directory "name" {
- * ... }`; `#` comments; lists separated by spaces or commas; strings with spaces in double quotes
- * (\" and \\); `include "file"` or "folder/*.conf" (depth 5). Unknown name, duplicate, out of range, missing unit,
- * unclosed section: an error with file:line:column and a hint; all errors are reported, not the first.
+ * The file, UTF-8: `name = value` lines; sections `rule "name" { ... }`, `trust "name" { ... }`,
+ * `directory "name" { ... }`; comments from # on; lists separated by blanks or commas, going on
+ * after a comma at the end of a line, emptied by ""; values with blanks, commas or braces in double
+ * quotes (a backslash before a quote or a backslash); `include "file"` or a pattern (files in order
+ * of their names; relative to the folder of the file that says it; five deep). Every error is
+ * reported, with file:line:column and a hint.
  *
  * Threads: any, once loaded.
  */
@@ -19,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "util/err.h"
 
@@ -42,13 +45,23 @@ typedef char **conf_list;
 #define CONF_FIELD_DURATION(f) int64_t f; /* ms */
 #define CONF_FIELD_SIZE(f) uint64_t f;    /* octets */
 #define CONF_FIELD_STRING(f) char *f;     /* "" when empty, never NULL */
+#define CONF_FIELD_WORD(f) char *f;
+#define CONF_FIELD_HOST(f) char *f;
+#define CONF_FIELD_USER(f) char *f;
+#define CONF_FIELD_GROUP(f) char *f;
 #define CONF_FIELD_PATH(f) char *f;
+#define CONF_FIELD_FILE(f) char *f;
+#define CONF_FIELD_FILE_SECRET(f) char *f;
+#define CONF_FIELD_FOLDER_PRIVATE(f) char *f;
+#define CONF_FIELD_FOLDER_DROP(f) char *f;
 #define CONF_FIELD_SOCKET(f) char *f;
 #define CONF_FIELD_ADDRESS(f) char *f;
 #define CONF_FIELD_MODE(f) unsigned f;
 #define CONF_FIELD_LIST(f) conf_list f;
 #define CONF_FIELD_PATHS(f) conf_list f;
 #define CONF_FIELD_PATTERNS(f) conf_list f;
+#define CONF_FIELD_ADDRESSES(f) conf_list f;
+#define CONF_FIELD_DOMAINS(f) conf_list f;
 #define CONF_FIELD_NETWORKS(f) struct conf_networks f;
 #define CONF_FIELD_ENUM(f) int f; /* index of the word in params.def */
 
@@ -62,7 +75,8 @@ enum conf_sign { CONF_SIGN_ALWAYS, CONF_SIGN_NEVER };
 enum conf_encrypt { CONF_ENCRYPT_NEVER, CONF_ENCRYPT_IF_POSSIBLE, CONF_ENCRYPT_ALWAYS };
 enum conf_sign_format { CONF_SIGN_CLEAR, CONF_SIGN_OPAQUE };
 enum conf_no_signing { CONF_NO_SIGNING_REFUSE, CONF_NO_SIGNING_UNSIGNED, CONF_NO_SIGNING_DOMAIN };
-enum conf_on { CONF_ON_MARK, CONF_ON_QUARANTINE, CONF_ON_REJECT };          /* on_temperror: DEFER is 2 */
+enum conf_on { CONF_ON_MARK, CONF_ON_QUARANTINE, CONF_ON_REJECT };
+enum conf_on_temperror { CONF_ON_TEMPERROR_DEFER = 2 }; /* in the place of reject */
 
 struct conf_global {
 #define CONF_GLOBAL(field, type, ...) CONF_FIELD_##type(field)
@@ -89,13 +103,14 @@ struct conf_directory {
 
 struct conf {
     struct conf_global global;
-    struct conf_rule *rules; /* in file order; the built-in rule (all defaults, sign never) is not in it */
+    struct conf_rule
+        *rules; /* in file order; the built-in rule (all defaults, sign never) is not in it */
     size_t rule_count;
     struct conf_trust *trusts;
     size_t trust_count;
     struct conf_directory *directories;
     size_t directory_count;
-    /* The rest is private to conf/conf.c (reference count, origins). */
+    /* The rest is private to conf/ (reference count, origins). */
     struct conf_private *private;
 };
 
@@ -104,25 +119,34 @@ typedef void conf_complaint_fn(void *context, const char *file, unsigned line, u
                                const char *text);
 
 /* Reads and checks the whole configuration. ERR_PERM after at least one complaint; ERR_NOTFOUND if
- * `path` is not there; err holds the first complaint. Never connects anywhere, but says when a folder, file
- * or user that a parameter names does not exist (as a complaint). `path` NULL: defaults only. */
+ * `path` is not there (no complaint); ERR_TEMP if it cannot be read. err holds the first complaint,
+ * with its place. Never connects anywhere, but says when a folder, file, user or group that the
+ * file names does not exist or is not safe. `path` NULL: defaults only, and nothing of the system
+ * is looked at. `complain` may be NULL. */
 ERR_CHECKED enum err_code conf_load(const char *path, conf_complaint_fn *complain, void *context,
                                     struct conf **out, struct err *err);
 
-/* The same from memory; `name` stands for the file in messages. */
-ERR_CHECKED enum err_code conf_parse(const char *name, const char *text, conf_complaint_fn *complain,
-                                     void *context, struct conf **out, struct err *err);
+/* The same from memory; `name` stands for the file in messages. Nothing of the system is looked at:
+ * a path need not exist, and `include` is refused. */
+ERR_CHECKED enum err_code conf_parse(const char *name, const char *text,
+                                     conf_complaint_fn *complain, void *context, struct conf **out,
+                                     struct err *err);
+
+/* One more reference to the same configuration, returned: conf_free. */
 struct conf *conf_add1(struct conf *conf);
+
+/* Gives one reference back; the last one frees. */
 void conf_free(struct conf **conf);
 
-/* Calls `each` for every parameter of every section in file order: section ("" or `rule "x"`), name, value as
- * it would be written (secrets masked), and where from ("default" or "file:line"). */
+/* Calls `each` for every parameter of every section in file order: section ("" or `rule "x"`),
+ * name, value as it would be written, and where from ("default" or "file:line"). No parameter holds
+ * a secret: passwords and keys are named by file. All borrowed for the call. */
 typedef void conf_each_fn(void *context, const char *section, const char *name, const char *value,
                           const char *from);
 void conf_each(const struct conf *conf, conf_each_fn *each, void *context);
 
-/* The sample file and the parameter part of smimed.conf(5), from the table. */
-#include <stdio.h>
+/* The annotated sample file (every parameter, commented out, at its default) and the parameter part
+ * of smimed.conf(5) (mdoc), both from the table. */
 void conf_format_sample(FILE *out);
 void conf_format_mdoc(FILE *out);
 

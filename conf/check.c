@@ -1,0 +1,106 @@
+/*
+ * What no single value shows: names that refer to sections, parameters that need others.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/parser.h"
+
+/* Where a parameter of a section was given; where the section begins if it was not. */
+static const struct conf_origin *
+conf_check_origin(const struct conf_section *section, const char *name)
+{
+    const struct conf_table *table = conf_table_get(section->kind);
+    const struct conf_param *param = conf_table_find(table, name);
+    const struct conf_origin *origin = &section->origins[param - table->params];
+
+    return origin->line > 0 ? origin : &section->at;
+}
+
+static void
+conf_check_required(struct conf_report *report, const struct conf_section *section)
+{
+    const struct conf_table *table = conf_table_get(section->kind);
+
+    for (size_t i = 0; i < table->count; i++) {
+        const struct conf_param *param = &table->params[i];
+        if (param->name && strcmp(param->preset, CONF_REQUIRED) == 0 &&
+            section->origins[i].line == 0)
+            conf_report_set(report, &section->at, "%s \"%s\" lacks \"%s\"; it wants %s",
+                            table->word, conf_section_name(section), param->name,
+                            conf_value_name(param->type));
+    }
+}
+
+/* The trust set of a rule. Every rule that touches S/MIME needs one: it judges the signer's own
+ * certificate, the recipients', and those of inbound mail. */
+static void
+conf_check_trust(struct conf_parser *parser, const struct conf_section *section,
+                 const struct conf_rule *rule)
+{
+    const struct conf_private *private = parser->conf->private;
+    const struct conf_origin *at = conf_check_origin(section, "trust");
+    char *names = NULL;
+    char near[64];
+    size_t size = 0;
+    FILE *list = NULL;
+
+    if (!rule->smime)
+        return;
+    for (size_t i = 1; i < private->section_count; i++)
+        if (private->sections[i].kind == CONF_KIND_TRUST &&
+            strcmp(conf_section_name(&private->sections[i]), rule->trust) == 0)
+            return;
+    list = open_memstream(&names, &size);
+    if (!list) {
+        conf_report_set_nomem(&parser->report);
+        return;
+    }
+    for (size_t i = 1; i < private->section_count; i++)
+        if (private->sections[i].kind == CONF_KIND_TRUST)
+            fprintf(list, "%s|", conf_section_name(&private->sections[i]));
+    if (fclose(list) != 0)
+        conf_report_set_nomem(&parser->report);
+    else if (conf_report_find(names, rule->trust, near, sizeof near))
+        conf_report_set(&parser->report, at,
+                        "rule \"%s\" needs trust \"%s\", which is not there; did you mean \"%s\"?",
+                        rule->name, rule->trust, near);
+    else
+        conf_report_set(&parser->report, at,
+                        "rule \"%s\" needs trust \"%s\", which is not there; add trust \"%s\" { "
+                        "anchors = /path }",
+                        rule->name, rule->trust, rule->trust);
+    free(names);
+}
+
+static void
+conf_check_rule(struct conf_parser *parser, const struct conf_section *section)
+{
+    const struct conf_rule *rule = section->base;
+
+    if (rule->no_signing_certificate == CONF_NO_SIGNING_DOMAIN && rule->sign_as[0] == '\0')
+        conf_report_set(&parser->report, conf_check_origin(section, "no_signing_certificate"),
+                        "rule \"%s\": no_signing_certificate = domain needs sign_as; such as "
+                        "sign_as = gateway@example.com",
+                        rule->name);
+    conf_check_trust(parser, section, rule);
+}
+
+void
+conf_check(struct conf_parser *parser)
+{
+    const struct conf_private *private = parser->conf->private;
+
+    for (size_t i = 0; i < private->section_count; i++) {
+        const struct conf_section *section = &private->sections[i];
+
+        if (parser->report.code == ERR_NOMEM)
+            return;
+        conf_check_required(&parser->report, section);
+        if (section->kind == CONF_KIND_RULE)
+            conf_check_rule(parser, section);
+        if (!parser->in_memory)
+            conf_check_system(parser, section);
+    }
+}

@@ -1,0 +1,97 @@
+#include "conf/conf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/parser.h"
+
+/* The end of every load: all checks, then the arrays. */
+static enum err_code
+conf_finish(struct conf_parser *parser, enum err_code rc, struct conf **out, struct err *err)
+{
+    if (rc == ERR_OK)
+        conf_check(parser);
+    if (rc == ERR_OK)
+        rc = parser->report.code;
+    if (rc == ERR_OK)
+        rc = conf_private_finish(parser->conf, err);
+    if (rc == ERR_OK) {
+        *out = parser->conf;
+        parser->conf = NULL;
+    }
+    conf_free(&parser->conf);
+    return rc;
+}
+
+enum err_code
+conf_load(const char *path, conf_complaint_fn *complain, void *context, struct conf **out,
+          struct err *err)
+{
+    struct err own = ERR_INIT;
+    struct conf_parser parser = {
+        .conf = conf_private_new(),
+        .report = { .complain = complain, .context = context, .err = err ? err : &own },
+        .in_memory = path == NULL,
+    };
+    enum err_code rc = ERR_OK;
+
+    if (!parser.conf)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    if (path)
+        rc = conf_parser_load(&parser, path, NULL);
+    return conf_finish(&parser, rc, out, err);
+}
+
+enum err_code
+conf_parse(const char *name, const char *text, conf_complaint_fn *complain, void *context,
+           struct conf **out, struct err *err)
+{
+    struct err own = ERR_INIT;
+    struct conf_parser parser = {
+        .conf = conf_private_new(),
+        .report = { .complain = complain, .context = context, .err = err ? err : &own },
+        .in_memory = true,
+    };
+    const char *file;
+
+    if (!parser.conf)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    file = conf_parser_keep(&parser, name);
+    if (file)
+        conf_parser_read(&parser, span_str(text), file);
+    return conf_finish(&parser, file ? ERR_OK : ERR_NOMEM, out, err);
+}
+
+static void
+conf_each_param(const struct conf_section *section, const struct conf_param *param,
+                const struct conf_origin *origin, conf_each_fn *each, void *context)
+{
+    const char *word = conf_table_get(section->kind)->word;
+    struct buf value = BUF_INIT(CONF_FILE_LIMIT_BYTES * 4);
+    struct err err = ERR_INIT;
+    char title[128] = "", from[1200] = "default";
+
+    if (*word)
+        snprintf(title, sizeof title, "%s \"%s\"", word, conf_section_name(section));
+    if (origin->line > 0)
+        snprintf(from, sizeof from, "%s:%u", origin->file, origin->line);
+    if (conf_value_format(param, section->base, &value, &err) == ERR_OK)
+        each(context, title, param->name, buf_str(&value), from);
+    else
+        each(context, title, param->name, err.text, from);
+    buf_free(&value);
+}
+
+void
+conf_each(const struct conf *conf, conf_each_fn *each, void *context)
+{
+    for (size_t i = 0; i < conf->private->section_count; i++) {
+        const struct conf_section *section = &conf->private->sections[i];
+        const struct conf_table *table = conf_table_get(section->kind);
+
+        for (size_t j = 0; j < table->count; j++)
+            if (table->params[j].name)
+                conf_each_param(section, &table->params[j], &section->origins[j], each, context);
+    }
+}

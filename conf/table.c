@@ -1,0 +1,91 @@
+#include "conf/table.h"
+
+#include <string.h>
+
+#include "conf/conf.h"
+
+#define CONF_COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
+
+#define CONF_ROW(owner, f, t, w, d, lo, hi, text) \
+    { .name = #f,                                 \
+      .type = CONF_TYPE_##t,                      \
+      .words = (w),                               \
+      .preset = (d),                              \
+      .min = (lo),                                \
+      .max = (hi),                                \
+      .meaning = (text),                          \
+      .offset = offsetof(struct owner, f) },
+
+static const struct conf_param conf_global_params[] = {
+#define CONF_GLOBAL_GROUP(title) { .type = CONF_TYPE_GROUP_TITLE, .meaning = (title) },
+#define CONF_GLOBAL(f, ...) CONF_ROW(conf_global, f, __VA_ARGS__)
+#include "conf/params.def"
+};
+
+static const struct conf_param conf_rule_params[] = {
+#define CONF_RULE(f, ...) CONF_ROW(conf_rule, f, __VA_ARGS__)
+#include "conf/params.def"
+};
+
+static const struct conf_param conf_trust_params[] = {
+#define CONF_TRUST(f, ...) CONF_ROW(conf_trust, f, __VA_ARGS__)
+#include "conf/params.def"
+};
+
+static const struct conf_param conf_directory_params[] = {
+#define CONF_DIRECTORY(f, ...) CONF_ROW(conf_directory, f, __VA_ARGS__)
+#include "conf/params.def"
+};
+
+static const struct conf_table conf_tables[CONF_KINDS] = {
+    [CONF_KIND_GLOBAL] = {
+        .word = "",
+        .meaning = "",
+        .params = conf_global_params,
+        .count = CONF_COUNT_OF(conf_global_params),
+        .size = sizeof(struct conf_global),
+        .sections = 1,
+    },
+    [CONF_KIND_RULE] = {
+        .word = "rule",
+        .meaning = "Rules are tried in the order they stand in; the first one that matches decides. What "
+                   "it leaves open has the default given here.",
+        .params = conf_rule_params,
+        .count = CONF_COUNT_OF(conf_rule_params),
+        .size = sizeof(struct conf_rule),
+        .sections = 1000,
+    },
+    [CONF_KIND_TRUST] = {
+        .word = "trust",
+        .meaning = "A trust set says whose certificates are believed. Rules name it; the one called "
+                   "\"default\" serves those that name none.",
+        .params = conf_trust_params,
+        .count = CONF_COUNT_OF(conf_trust_params),
+        .size = sizeof(struct conf_trust),
+        .sections = 100,
+    },
+    [CONF_KIND_DIRECTORY] = {
+        .word = "directory",
+        .meaning = "Directories know people, groups and certificates; they are asked in the order they "
+                   "stand in.",
+        .params = conf_directory_params,
+        .count = CONF_COUNT_OF(conf_directory_params),
+        .size = sizeof(struct conf_directory),
+        .sections = 100,
+    },
+};
+
+const struct conf_table *
+conf_table_get(enum conf_kind kind)
+{
+    return &conf_tables[kind];
+}
+
+const struct conf_param *
+conf_table_find(const struct conf_table *table, const char *name)
+{
+    for (size_t i = 0; i < table->count; i++)
+        if (table->params[i].name && strcmp(table->params[i].name, name) == 0)
+            return &table->params[i];
+    return NULL;
+}
