@@ -1,13 +1,16 @@
 /*
- * Verification.                                     RFC 8551 3.5, 3.9; RFC 5652 5.4, 5.6; RFC 8550 2, 4
+ * Verification.                                     RFC 8551 3.5, 3.9; RFC 5652 5.4, 5.6; RFC 8550
+ * 2, 4
  *
- * Clear-signed: the exact bytes of part one are hashed as they pass (micalg is a hint: absent or unknown, all
- * allowed digests run), the structure is parsed at the end. Opaque: the structure is held, bounded by
- * configuration, and its content is written to a stage. The result is about cryptography alone: signature,
- * algorithm, structure. Path, revocation and identity are asked of pki/ by the caller with the certificates
- * found here. Embedded CRLs never decide: CMS_NOCRL, and no CMS_verify at all.
+ * Clear-signed: the exact bytes of part one are hashed as they pass (micalg is a hint: absent or
+ * unknown, all allowed digests run), the structure is parsed at the end. Opaque: the structure is
+ * held, bounded by configuration, and its content is written to a stage. The result is about
+ * cryptography alone: signature, algorithm, structure. Path, revocation and identity are asked of
+ * pki/ by the caller with the certificates found here. Embedded CRLs never decide: CMS_NOCRL, and
+ * no CMS_verify at all.
  *
- * Before d2i the object is pre-scanned (content type, counts): 10,000 certificates cost half a second.
+ * Before d2i the object is pre-scanned (content type, counts): 10,000 certificates cost half a
+ * second.
  */
 #ifndef SMIME_VERIFY_H
 #define SMIME_VERIFY_H
@@ -18,8 +21,12 @@
 #include "util/spool.h"
 #include "util/stage.h"
 
-enum { SMIME_VERIFY_LIMIT_SIGNERS = 16, SMIME_VERIFY_LIMIT_CERTIFICATES = 100,
-       SMIME_VERIFY_LIMIT_CRLS = 50, SMIME_VERIFY_LIMIT_SIGNATURE = 1024 * 1024 };
+enum {
+    SMIME_VERIFY_LIMIT_SIGNERS = 16,
+    SMIME_VERIFY_LIMIT_CERTIFICATES = 100,
+    SMIME_VERIFY_LIMIT_CRLS = 50,
+    SMIME_VERIFY_LIMIT_SIGNATURE = 1024 * 1024
+};
 
 enum smime_signature_state {
     SMIME_SIGNATURE_NONE,
@@ -31,7 +38,7 @@ enum smime_signature_state {
 
 struct smime_signer {
     enum smime_signature_state state;
-    const char *reason;                  /* "ok", "digest-mismatch", "bad-signature", "unsupported-algorithm", ... */
+    const char *reason; /* "ok", "digest-mismatch", "bad-signature", "unsupported-algorithm", ... */
     struct pki_answer algorithm;         /* our allow-list's word on digest and signature */
     struct pki_certificate *certificate; /* shared with the result; NULL when not found */
     time_t signing_time;                 /* 0: none */
@@ -39,25 +46,27 @@ struct smime_signer {
 };
 
 struct smime_verify_result {
-    bool parsed;                  /* the CMS structure could be read at all */
-    const char *reason;           /* when not parsed or structure is refused: "malformed-cms", "not-signed-data",
-                                     "certs-only", "wrong-content-type", "not-detached", "no-signer",
-                                     "too-many-signers", "too-large"; else "ok" */
+    bool parsed;        /* the CMS structure could be read at all */
+    const char *reason; /* when not parsed or structure is refused: "malformed-cms",
+                           "not-signed-data", "certs-only", "wrong-content-type", "not-detached",
+                           "no-signer", "too-many-signers", "too-large"; else "ok" */
     struct smime_signer signers[SMIME_VERIFY_LIMIT_SIGNERS];
     size_t count;
     struct pki_certificates certificates; /* all of the message */
-    STACK_OF(X509_CRL) *crls;             /* of the message: candidates only; may be NULL */
+    STACK_OF(X509_CRL) * crls;            /* of the message: candidates only; may be NULL */
     bool micalg_mismatch;                 /* the announced digest is not the one used */
 };
 
 struct smime_verify;
 
 struct smime_verify_args {
-    struct span micalg;             /* p NULL: none announced */
-    struct pki_certificates *extra; /* more certificates to find signers in (smimectl); may be NULL; borrowed */
+    struct span micalg; /* p NULL: none announced */
+    struct pki_certificates
+        *extra; /* more certificates to find signers in (smimectl); may be NULL; borrowed */
 };
 
-/* Clear-signed. write gets the bytes of part one; finish gets the DER of the signature (decoded). */
+/* Clear-signed. write gets the bytes of part one; finish gets the DER of the signature (decoded).
+ */
 ERR_CHECKED enum err_code smime_verify_new(const struct smime_verify_args *args,
                                            struct smime_verify **out, struct err *err);
 ERR_CHECKED enum err_code smime_verify_write(struct smime_verify *verify, struct span content,
@@ -70,9 +79,9 @@ void smime_verify_free(struct smime_verify **verify);
 ERR_CHECKED enum err_code smime_verify_stage_new(struct smime_verify *verify, struct stage **out,
                                                  struct err *err);
 
-/* Opaque: `spool` holds the CMS octets (decoded, finished); at most limit_bytes are read into memory, more is
- * ERR_LIMIT. The content goes to `content` (may be NULL) whatever the verdict: the caller decides what may be
- * released. */
+/* Opaque: `spool` holds the CMS octets (decoded, finished); at most limit_bytes are read into
+ * memory, more is ERR_LIMIT. The content goes to `content` (may be NULL) whatever the verdict: the
+ * caller decides what may be released. */
 struct smime_verify_opaque_args {
     const struct spool *spool;
     size_t limit_bytes;

@@ -1,0 +1,165 @@
+#include "smime/algorithm.h"
+
+#include <string.h>
+
+#include <openssl/objects.h>
+
+#include "pki/reason.h"
+
+static const struct {
+    const char *name, *micalg;
+    const EVP_MD *(*get)(void);
+} digests[] = {
+    [SMIME_DIGEST_SHA256] = { "sha256", "sha-256", EVP_sha256 },
+    [SMIME_DIGEST_SHA384] = { "sha384", "sha-384", EVP_sha384 },
+    [SMIME_DIGEST_SHA512] = { "sha512", "sha-512", EVP_sha512 },
+};
+
+static const struct {
+    const char *name;
+    const EVP_CIPHER *(*get)(void);
+    bool aead;
+} ciphers[] = {
+    [SMIME_CIPHER_AES128_CBC] = { "aes128-cbc", EVP_aes_128_cbc, false },
+    [SMIME_CIPHER_AES256_CBC] = { "aes256-cbc", EVP_aes_256_cbc, false },
+    [SMIME_CIPHER_AES128_GCM] = { "aes128-gcm", EVP_aes_128_gcm, true },
+    [SMIME_CIPHER_AES256_GCM] = { "aes256-gcm", EVP_aes_256_gcm, true },
+};
+
+const char *
+smime_digest_name(enum smime_digest digest)
+{
+    return digests[digest].name;
+}
+
+const char *
+smime_micalg(enum smime_digest digest)
+{
+    return digests[digest].micalg;
+}
+
+const EVP_MD *
+smime_digest_get(enum smime_digest digest)
+{
+    return digests[digest].get();
+}
+
+const char *
+smime_cipher_name(enum smime_cipher cipher)
+{
+    return ciphers[cipher].name;
+}
+
+const EVP_CIPHER *
+smime_cipher_get(enum smime_cipher cipher)
+{
+    return ciphers[cipher].get();
+}
+
+bool
+smime_cipher_is_aead(enum smime_cipher cipher)
+{
+    return ciphers[cipher].aead;
+}
+
+enum smime_digest
+smime_digest_find(EVP_PKEY *key, enum smime_digest wanted)
+{
+    enum { BITS_P384 = 384, BITS_P521 = 512 };
+    if (EVP_PKEY_get_base_id(key) != EVP_PKEY_EC)
+        return wanted;
+    int bits = EVP_PKEY_get_bits(key);
+    enum smime_digest least = bits >= BITS_P521   ? SMIME_DIGEST_SHA512
+                              : bits >= BITS_P384 ? SMIME_DIGEST_SHA384
+                                                  : SMIME_DIGEST_SHA256;
+    return wanted > least ? wanted : least;
+}
+
+enum rating { RATING_UNSUPPORTED, RATING_WEAK, RATING_GOOD };
+
+struct rated {
+    int nid;
+    enum rating rating;
+};
+
+/* SHA-224 is not broken, but no S/MIME document names it: nobody sends it for a good reason. */
+static const struct rated rated_digests[] = {
+    { NID_sha256, RATING_GOOD }, { NID_sha384, RATING_GOOD }, { NID_sha512, RATING_GOOD },
+    { NID_sha224, RATING_WEAK }, { NID_sha1, RATING_WEAK },   { NID_md5, RATING_WEAK },
+    { NID_md4, RATING_WEAK },    { NID_md2, RATING_WEAK },    { NID_ripemd160, RATING_WEAK },
+};
+
+static const struct rated rated_signatures[] = {
+    { NID_rsaEncryption, RATING_GOOD },
+    { NID_rsassaPss, RATING_GOOD },
+    { NID_sha256WithRSAEncryption, RATING_GOOD },
+    { NID_sha384WithRSAEncryption, RATING_GOOD },
+    { NID_sha512WithRSAEncryption, RATING_GOOD },
+    { NID_X9_62_id_ecPublicKey, RATING_GOOD },
+    { NID_ecdsa_with_SHA256, RATING_GOOD },
+    { NID_ecdsa_with_SHA384, RATING_GOOD },
+    { NID_ecdsa_with_SHA512, RATING_GOOD },
+    { NID_ED25519, RATING_GOOD },
+    { NID_md5WithRSAEncryption, RATING_WEAK },
+    { NID_sha1WithRSAEncryption, RATING_WEAK },
+    { NID_sha1WithRSA, RATING_WEAK },
+    { NID_sha224WithRSAEncryption, RATING_WEAK },
+    { NID_ecdsa_with_SHA1, RATING_WEAK },
+    { NID_ecdsa_with_SHA224, RATING_WEAK },
+    { NID_dsa, RATING_WEAK },
+    { NID_dsaWithSHA1, RATING_WEAK },
+    { NID_dsaWithSHA1_2, RATING_WEAK },
+    { NID_dsa_with_SHA224, RATING_WEAK },
+    { NID_dsa_with_SHA256, RATING_WEAK },
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static enum rating
+find_rating(const struct rated *list, size_t count, int nid)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i].nid == nid)
+            return list[i].rating;
+    return RATING_UNSUPPORTED;
+}
+
+/* True when nothing is wrong with `nid`; else `out` says what. */
+static bool
+check_rating(enum rating rating, int nid, const char *what, struct pki_answer *out)
+{
+    const char *name = nid == NID_undef ? NULL : OBJ_nid2ln(nid);
+    name = name != NULL ? name : "unknown";
+    if (rating == RATING_UNSUPPORTED)
+        pki_reason_set(out, PKI_REASON_UNSUPPORTED_ALGORITHM, "the %s %s is not supported", what,
+                       name);
+    else if (rating == RATING_WEAK)
+        pki_reason_set(out, PKI_REASON_WEAK_ALGORITHM, "the %s %s is too weak", what, name);
+    return rating == RATING_GOOD;
+}
+
+void
+smime_algorithm_check(int digest_nid, int signature_nid, const struct pki_certificate *signer,
+                      struct pki_answer *out)
+{
+    enum { EC_BITS_MIN = 224 }; /* P-224 is weak, P-256 is not */
+    enum rating digest = find_rating(rated_digests, COUNT(rated_digests), digest_nid);
+    enum rating signature = find_rating(rated_signatures, COUNT(rated_signatures), signature_nid);
+    /* What cannot be judged is named before what is merely weak. */
+    if (digest == RATING_UNSUPPORTED || signature != RATING_UNSUPPORTED) {
+        if (!check_rating(digest, digest_nid, "digest", out))
+            return;
+    }
+    if (!check_rating(signature, signature_nid, "signature algorithm", out))
+        return;
+    const struct pki_certificate_facts *facts = signer != NULL ? pki_certificate_get(signer) : NULL;
+    if (facts != NULL &&
+        ((strcmp(facts->key_algorithm, "rsa") == 0 && facts->key_bits < SMIME_ALGORITHM_RSA_BITS) ||
+         (strcmp(facts->key_algorithm, "ec") == 0 && facts->key_bits <= EC_BITS_MIN) ||
+         strcmp(facts->key_algorithm, "dsa") == 0)) {
+        pki_reason_set(out, PKI_REASON_WEAK_ALGORITHM, "the signer's %s key of %u bits is too weak",
+                       facts->key_algorithm, facts->key_bits);
+        return;
+    }
+    pki_reason_set(out, PKI_REASON_OK, "%s", "");
+}
