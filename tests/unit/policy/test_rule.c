@@ -21,8 +21,10 @@ conf_of(const char *text)
 {
     struct err err = ERR_INIT;
     struct conf *conf = NULL;
+    char whole[4096];
 
-    assert_int_equal(conf_parse("test", text, print_complaint, NULL, &conf, &err), ERR_OK);
+    snprintf(whole, sizeof whole, "%strust \"default\" {\n anchors = /anchors\n}\n", text);
+    assert_int_equal(conf_parse("test", whole, print_complaint, NULL, &conf, &err), ERR_OK);
     return conf;
 }
 
@@ -119,10 +121,12 @@ null_sender_matches_only_a_star_or_the_null_path(void **state)
 #define SAME_ENUM(f) SAME_CONF(f)
 #define SAME_STRING(f) SAME_TEXT(f)
 #define SAME_PATH(f) SAME_TEXT(f)
-#define SAME_SOCKET(f) SAME_TEXT(f)
 #define SAME_ADDRESS(f) SAME_TEXT(f)
 #define SAME_PATHS(f) SAME_LIST(f)
 #define SAME_PATTERNS(f) SAME_LIST(f)
+#define SAME_ADDRESSES(f) SAME_LIST(f)
+#define SAME_DOMAINS(f) SAME_LIST(f)
+#define SAME_WORD(f) SAME_TEXT(f)
 
 static void
 built_in_rule_has_the_defaults_of_the_table_but_signs_nothing(void **state)

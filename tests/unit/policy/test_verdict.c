@@ -281,7 +281,7 @@ disposition_follows_the_rule_for_each_word(void **state)
     assert_int_equal(policy_verdict_disposition(&verdict, &rule), POLICY_MARK);
     verdict.result = POLICY_RESULT_TEMPERROR;
     assert_int_equal(policy_verdict_disposition(&verdict, &rule), POLICY_MARK);
-    rule.on_temperror = 2; /* defer */
+    rule.on_temperror = CONF_ON_TEMPERROR_DEFER;
     assert_int_equal(policy_verdict_disposition(&verdict, &rule), POLICY_HOLD_BACK);
     verdict.result = POLICY_RESULT_FAIL;
     rule.smime = false;
