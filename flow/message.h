@@ -81,7 +81,8 @@ void flow_message_finish(struct flow_message *message, int64_t deadline_ms,
 /* Valid after finish. */
 const struct flow_edits *flow_message_edits(const struct flow_message *message);
 
-/* Runs the chain of FLOW_EDIT_REPLACE_BODY into `sink` (taken), finishes it. Once. */
+/* Runs the chain of FLOW_EDIT_REPLACE_BODY into `sink` (taken, whatever happens), finishes it.
+ * Once. */
 ERR_CHECKED enum err_code flow_message_write_body(struct flow_message *message, struct stage *sink,
                                                   struct err *err);
 

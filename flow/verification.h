@@ -35,7 +35,10 @@ struct flow_verification_args {
     struct pki_certificates *untrusted; /* more intermediates and signers (smimectl --untrusted);
                                            may be NULL; borrowed until free */
     const STACK_OF(X509_CRL) *
-        crls;  /* more CRLs (smimectl --crl); may be NULL; borrowed until free */
+        crls; /* more CRLs (smimectl --crl); may be NULL; borrowed until free */
+    /* CRLs that came inside the message are candidates too; the newest of all wins. Off in the mail
+     * flow: where we hold none, the sender would choose the CRL he is judged by. */
+    bool message_crls;
     time_t at; /* when it must be valid; 0: now */
     enum pki_revocation revocation;
     bool allow_weak;             /* historic corpora only: weak algorithms and keys are accepted */

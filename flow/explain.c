@@ -1,0 +1,285 @@
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "flow/inbound.h"
+#include "flow/outbound.h"
+#include "flow/state.h"
+#include "policy/rule.h"
+#include "util/log.h"
+
+enum { EXPLAIN_LINE = 2000 };
+
+struct explain {
+    const struct flow_message *message;
+    flow_message_explain_fn *each;
+    void *context;
+};
+
+static void explain_say(const struct explain *explain, const char *topic, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void
+explain_say(const struct explain *explain, const char *topic, const char *format, ...)
+{
+    char line[EXPLAIN_LINE], safe[EXPLAIN_LINE * 2];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    explain->each(explain->context, topic, log_escape(span_str(line), safe, sizeof(safe)));
+}
+
+/* ---- envelope and rules ------------------------------------------------------------------------
+ */
+
+static void
+explain_envelope(const struct explain *explain)
+{
+    const struct flow_message *message = explain->message;
+
+    explain_say(explain, "direction", "%s (%s, client %s)",
+                message->direction == CONF_DIRECTION_OUT ? "out" : "in", message->direction_why,
+                message->client);
+    if (message->login)
+        explain_say(explain, "login", "%s", message->login);
+    explain_say(explain, "sender", "%s",
+                message->sender && message->sender[0] ? message->sender : "<>");
+    if (message->from.address[0])
+        explain_say(explain, "from", "%s", message->from.address);
+    else
+        explain_say(explain, "from", "not one address: %zu fields, %zu mailboxes%s",
+                    message->from.fields, message->from.mailboxes,
+                    message->from.irregular ? ", irregular" : "");
+}
+
+/* Every rule up to the one that matches, and why those before it did not. */
+static void
+explain_rules(const struct explain *explain, const struct flow_recipient *recipient)
+{
+    const struct flow_message *message = explain->message;
+    const struct conf *conf = message->conf;
+    const char *sender = flow_state_sender(message);
+    size_t i;
+
+    for (i = 0; i < conf->rule_count; i++) {
+        const char *why =
+            policy_rule_mismatch(&conf->rules[i], message->direction, sender, recipient->address);
+
+        if (!why) {
+            explain_say(explain, "rule", "%s: \"%s\" matches", recipient->address,
+                        conf->rules[i].name);
+            return;
+        }
+        explain_say(explain, "rule", "%s: \"%s\" does not match by %s", recipient->address,
+                    conf->rules[i].name, why);
+    }
+    explain_say(explain, "rule", "%s: no rule matches; the built-in rule holds",
+                recipient->address);
+}
+
+/* ---- outbound ----------------------------------------------------------------------------------
+ */
+
+static const char *
+explain_known(enum policy_known known)
+{
+    return known == POLICY_YES ? "yes" : known == POLICY_NO ? "no" : "could not ask";
+}
+
+static void
+explain_lookup(const struct explain *explain, const char *topic, const char *address,
+               const struct directory_lookup_result *lookup)
+{
+    size_t i;
+
+    for (i = 0; i < lookup->count; i++) {
+        const struct directory_candidate *one = &lookup->list[i];
+        const struct pki_certificate_facts *facts = pki_certificate_get(one->certificate);
+
+        explain_say(explain, topic, "%s: %s %s, serial %s, from %s (%s) %s", address,
+                    one->selected                         ? "SELECTED"
+                    : one->answer.status == PKI_STATUS_OK ? "valid"
+                                                          : "REJECTED",
+                    facts->subject, facts->serial, one->source,
+                    one->answer.reason ? one->answer.reason : "not judged", one->answer.text);
+    }
+    if (!lookup->selected)
+        explain_say(explain, topic, "%s: none (%s) %s", address,
+                    lookup->answer.reason ? lookup->answer.reason : "no-certificate",
+                    lookup->answer.text);
+}
+
+static void
+explain_structure(const struct explain *explain)
+{
+    const struct flow_outbound *outbound = explain->message->outbound;
+    const struct flow_structure *structure = &outbound->structure;
+    const struct mime_scan_facts *scan;
+
+    explain_say(explain, "structure", "%s%s%s",
+                structure->encrypted_already ? "already encrypted"
+                : structure->pgp_encrypted   ? "PGP/MIME encrypted"
+                : structure->signed_already  ? "already signed"
+                                             : "plain",
+                structure->why ? ": " : "", structure->why ? structure->why : "");
+    if (!outbound->scan || !explain->message->finished)
+        return;
+    if (outbound->scan_err.code != ERR_OK) {
+        explain_say(explain, "structure", "beyond a bound: %s", outbound->scan_err.text);
+        return;
+    }
+    scan = mime_scan_get(outbound->scan);
+    explain_say(explain, "structure", "%u parts, depth %u, %s%s%s%s", scan->parts, scan->depth,
+                scan->needs_encoding ? "parts are re-encoded" : "bytes stay as they are",
+                scan->malformed ? ", malformed" : "", scan->only_opaque ? ", only opaque: " : "",
+                scan->only_opaque && scan->why ? scan->why : "");
+}
+
+static void
+explain_people(const struct explain *explain)
+{
+    const struct flow_message *message = explain->message;
+    const struct flow_facts *facts = &message->outbound->facts;
+    size_t i;
+
+    if (facts->identity_asked)
+        explain_say(explain, "identity", "%s%s%s", facts->identity.reason,
+                    facts->identity.text[0] ? ": " : "", facts->identity.text);
+    if (facts->needs.signing) {
+        explain_say(explain, "signing", "%s", explain_known(facts->policy.signing));
+        explain_lookup(explain, "signing", facts->policy.from ? facts->policy.from : "?",
+                       &facts->signing);
+        if (facts->domain.count > 0 || facts->domain.answer.reason)
+            explain_lookup(explain, "domain-signing", "sign_as", &facts->domain);
+    }
+    if (!facts->needs.certificates)
+        return;
+    for (i = 0; i < message->count; i++) {
+        explain_say(explain, "certificate", "%s: %s%s", message->recipients[i].address,
+                    explain_known(message->recipients[i].known),
+                    message->recipients[i].in_header ? "" : " (not named in the header)");
+        explain_lookup(explain, "certificate", message->recipients[i].address,
+                       &message->recipients[i].lookup);
+    }
+    for (i = 0; i < facts->escrow_count; i++)
+        explain_lookup(explain, "additional", facts->escrow_addresses[i], &facts->escrow[i]);
+    if (facts->policy.from)
+        explain_lookup(explain, "sender-copy", facts->policy.from, &facts->self);
+}
+
+static void
+explain_outbound(const struct explain *explain)
+{
+    const struct flow_outbound *outbound = explain->message->outbound;
+    const struct policy_outbound_decision *decision = &outbound->decision;
+    const char *action;
+
+    if (outbound->spool)
+        explain_structure(explain);
+    explain_people(explain);
+    if (!outbound->decided)
+        return;
+    action = decision->action == POLICY_PASS       ? "pass"
+             : decision->action == POLICY_REFUSE   ? "refuse"
+             : decision->action == POLICY_DEFER    ? "defer"
+             : decision->sign && decision->encrypt ? "sign and encrypt"
+             : decision->sign                      ? "sign"
+                                                   : "encrypt";
+    explain_say(explain, "decision", "%s (%s, rule \"%s\")%s%s", action, decision->reason,
+                decision->rule ? decision->rule->name : "", decision->text[0] ? ": " : "",
+                decision->text);
+}
+
+/* ---- inbound -----------------------------------------------------------------------------------
+ */
+
+static void
+explain_inbound(const struct explain *explain)
+{
+    const struct flow_inbound *inbound = explain->message->inbound;
+    const struct flow_verification_result *result;
+    size_t i;
+
+    if (!inbound->verification) {
+        explain_say(explain, "decision", "pass (no recipient's rule asks for a verdict)");
+        return;
+    }
+    if (!explain->message->finished)
+        return;
+    result = flow_verification_get(inbound->verification);
+    for (i = 0; i < result->count; i++) {
+        const struct flow_verification_signer *signer = &result->signers[i];
+
+        explain_say(explain, "signer", "%s: signature %s, algorithm %s, leaf %s, path %s, %s",
+                    signer->identifier[0] ? signer->identifier : "?", signer->smime->reason,
+                    signer->algorithm.reason, signer->leaf.reason, signer->path.answer.reason,
+                    signer->identity ? "is the address of From" : "is not the address of From");
+    }
+    explain_say(explain, "verdict", "%s (%s)%s%s", policy_result_name(result->verdict.result),
+                result->verdict.reason, result->text[0] ? ": " : "", result->text);
+    explain_say(explain, "decision", "%s (rule \"%s\")",
+                inbound->disposition == POLICY_MARK         ? "mark"
+                : inbound->disposition == POLICY_QUARANTINE ? "quarantine"
+                : inbound->disposition == POLICY_REJECT     ? "refuse"
+                                                            : "defer",
+                inbound->rule->name);
+}
+
+/* ---- what follows ------------------------------------------------------------------------------
+ */
+
+static void
+explain_edits(const struct explain *explain)
+{
+    const struct flow_edits *edits = &explain->message->edits;
+    size_t i;
+
+    for (i = 0; i < edits->count; i++) {
+        const struct flow_edit *edit = &edits->list[i];
+
+        switch (edit->kind) {
+        case FLOW_EDIT_DELETE_HEADER:
+            explain_say(explain, "edit", "delete %s (%u)", edit->name, edit->index);
+            break;
+        case FLOW_EDIT_INSERT_HEADER:
+            explain_say(explain, "edit", "insert %s: %s", edit->name, edit->value);
+            break;
+        case FLOW_EDIT_ADD_RECIPIENT:
+            explain_say(explain, "edit", "add recipient %s", edit->value);
+            break;
+        case FLOW_EDIT_DELETE_RECIPIENT:
+            explain_say(explain, "edit", "delete recipient %s", edit->value);
+            break;
+        case FLOW_EDIT_REPLACE_BODY:
+            explain_say(explain, "edit", "replace the body");
+            break;
+        case FLOW_EDIT_QUARANTINE:
+            explain_say(explain, "edit", "quarantine: %s", edit->value);
+            break;
+        }
+    }
+}
+
+void
+flow_message_explain(const struct flow_message *message, flow_message_explain_fn *each,
+                     void *context)
+{
+    struct explain explain = { .message = message, .each = each, .context = context };
+    size_t i;
+
+    explain_envelope(&explain);
+    for (i = 0; i < message->count; i++)
+        explain_rules(&explain, &message->recipients[i]);
+    if (message->outbound)
+        explain_outbound(&explain);
+    if (message->inbound)
+        explain_inbound(&explain);
+    explain_edits(&explain);
+    if (message->ended)
+        explain_say(&explain, "reply", "%d %s %s", message->answer.code, message->answer.enhanced,
+                    message->answer.text);
+    else if (message->finished)
+        explain_say(&explain, "reply", "accepted");
+}

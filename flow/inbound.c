@@ -1,0 +1,233 @@
+#include "flow/inbound.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "flow/forged.h"
+#include "flow/names.h"
+#include "flow/reply.h"
+#include "flow/result.h"
+#include "flow/state.h"
+#include "policy/rule.h"
+#include "util/clock.h"
+
+/* Each trust set that a recipient's rule names, once. Recipients with smime = no have no say. */
+static enum err_code
+inbound_find_trusts(const struct flow_message *message, struct flow_inbound *inbound,
+                    struct err *err)
+{
+    size_t i, j;
+
+    inbound->trusts = calloc(message->count + 1, sizeof(*inbound->trusts));
+    if (!inbound->trusts)
+        return err_set(err, ERR_NOMEM, "memory for trust sets");
+    for (i = 0; i < message->count; i++) {
+        const struct conf_rule *rule = message->recipients[i].rule;
+        const struct pki_trust *trust = flow_services_trust(message->services, rule->trust);
+
+        if (!rule->smime)
+            continue;
+        for (j = 0; j < inbound->trust_count && inbound->trusts[j] != trust; j++)
+            continue;
+        if (j == inbound->trust_count)
+            inbound->trusts[inbound->trust_count++] = trust;
+    }
+    return ERR_OK;
+}
+
+enum err_code
+flow_inbound_new(struct flow_message *message, struct err *err)
+{
+    const struct conf_global *global = &message->conf->global;
+    struct flow_inbound *inbound = calloc(1, sizeof(*inbound));
+    struct flow_verification_args args;
+    enum err_code code;
+
+    if (!inbound)
+        return err_set(err, ERR_NOMEM, "memory for an inbound message");
+    message->inbound = inbound;
+    inbound->rule = message->count > 0 ? message->recipients[0].rule : policy_rule_builtin();
+    code = inbound_find_trusts(message, inbound, err);
+    if (code != ERR_OK || inbound->trust_count == 0)
+        return code;
+    flow_verification_args_init(&args, global->spool_folder);
+    args.trusts = inbound->trusts;
+    args.trust_count = inbound->trust_count;
+    args.revocation = flow_names_revocation(global->revocation_inbound);
+    args.leaf_policy = message->services->leaf_policy;
+    args.spool_memory_bytes = global->spool_memory;
+    args.limit_opaque_bytes = global->max_opaque;
+    code = flow_verification_new(&args, message->header, &inbound->verification, err);
+    if (code == ERR_OK)
+        message->wants_body = flow_verification_wants_body(inbound->verification);
+    return code;
+}
+
+void
+flow_inbound_free(struct flow_inbound **inbound)
+{
+    struct flow_inbound *old = inbound ? *inbound : NULL;
+
+    if (!old)
+        return;
+    *inbound = NULL;
+    flow_verification_free(&old->verification);
+    free(old->trusts);
+    free(old);
+}
+
+enum err_code
+flow_inbound_write(struct flow_inbound *inbound, struct span piece, struct err *err)
+{
+    return flow_verification_write(inbound->verification, piece, err);
+}
+
+uint64_t
+flow_inbound_bytes(const struct flow_inbound *inbound)
+{
+    return inbound->verification ? flow_verification_bytes(inbound->verification) : 0;
+}
+
+/* ---- what happens to it ------------------------------------------------------------------------
+ */
+
+/* mark < quarantine < hold back < reject: a message that some recipient must not get reaches
+ * nobody. */
+static int
+inbound_severity(enum policy_disposition disposition)
+{
+    switch (disposition) {
+    case POLICY_MARK:
+        return 0;
+    case POLICY_QUARANTINE:
+        return 1;
+    case POLICY_HOLD_BACK:
+        return 2;
+    case POLICY_REJECT:
+        break;
+    }
+    return 3;
+}
+
+static void
+inbound_find_disposition(const struct flow_message *message,
+                         const struct flow_verification_result *result)
+{
+    struct flow_inbound *inbound = message->inbound;
+    bool first = true;
+    size_t i;
+
+    inbound->disposition = POLICY_MARK;
+    for (i = 0; i < message->count; i++) {
+        const struct conf_rule *rule = message->recipients[i].rule;
+        enum policy_disposition one = policy_verdict_disposition(&result->verdict, rule);
+
+        if (first || inbound_severity(one) > inbound_severity(inbound->disposition)) {
+            inbound->disposition = one;
+            inbound->rule = rule;
+        }
+        first = false;
+    }
+}
+
+static void
+inbound_note(struct flow_message *message, const struct flow_verification_result *result)
+{
+    struct flow_outcome *outcome = &message->outcome;
+
+    outcome->action = "verify";
+    outcome->result = "ok";
+    outcome->smime = policy_result_name(result->verdict.result);
+    outcome->reason = result->verdict.reason;
+    outcome->rule = message->inbound->rule->name;
+    if (result->signer && result->signer->smime->certificate)
+        snprintf(outcome->signer, sizeof(outcome->signer), "%.290s", result->signer->identifier);
+    if (result->verdict.result != POLICY_RESULT_PASS && result->claim != SMIME_CLAIM_NONE)
+        snprintf(outcome->detail, sizeof(outcome->detail), "%s", result->text);
+}
+
+static void
+inbound_refuse(struct flow_message *message, const struct flow_verification_result *result,
+               struct flow_answer *answer)
+{
+    bool hold_back = message->inbound->disposition == POLICY_HOLD_BACK;
+    char text[600];
+
+    snprintf(text, sizeof(text), "S/MIME verification: %s (%s)%s%s",
+             policy_result_name(result->verdict.result), result->verdict.reason,
+             result->text[0] ? ": " : "", result->text);
+    flow_reply_set(answer, hold_back ? 451 : 550, hold_back ? "4.7.1" : "5.7.1", text);
+    message->outcome.action = hold_back ? "defer" : "refuse";
+    message->outcome.result = hold_back ? "deferred" : "refused";
+}
+
+static enum err_code
+inbound_add_result(struct flow_message *message, const struct flow_verification_result *result,
+                   struct err *err)
+{
+    struct buf value = BUF_INIT(FLOW_RESULT_LIMIT_BYTES);
+    enum err_code code;
+
+    if (result->verdict.result == POLICY_RESULT_NONE && !message->conf->global.result_none)
+        return ERR_OK;
+    code = flow_result_format(message->services->authserv_id, result, &value, err);
+    /* RFC 8601 5: above every field of the message, our own trace field included. */
+    if (code == ERR_OK)
+        code = flow_edits_add(&message->edits, FLOW_EDIT_INSERT_HEADER, FLOW_RESULT_FIELD,
+                              buf_str(&value), 0, err);
+    buf_free(&value);
+    return code;
+}
+
+static enum err_code
+inbound_verify(struct flow_message *message, struct flow_answer *answer, struct err *err)
+{
+    struct flow_inbound *inbound = message->inbound;
+    const struct flow_verification_result *result;
+    char reason[200];
+    enum err_code code = flow_verification_finish(inbound->verification, err);
+
+    if (code != ERR_OK)
+        return code;
+    result = flow_verification_get(inbound->verification);
+    inbound_find_disposition(message, result);
+    inbound_note(message, result);
+    if (inbound->disposition == POLICY_REJECT || inbound->disposition == POLICY_HOLD_BACK) {
+        inbound_refuse(message, result, answer);
+        return ERR_OK;
+    }
+    code = inbound_add_result(message, result, err);
+    if (code == ERR_OK && inbound->disposition == POLICY_QUARANTINE) {
+        snprintf(reason, sizeof(reason), "S/MIME verification: %s (%s)",
+                 policy_result_name(result->verdict.result), result->verdict.reason);
+        code = flow_edits_add(&message->edits, FLOW_EDIT_QUARANTINE, NULL, reason, 0, err);
+        message->outcome.action = "quarantine";
+    }
+    return code;
+}
+
+void
+flow_inbound_finish(struct flow_message *message, int64_t deadline_ms, struct flow_answer *answer)
+{
+    struct flow_inbound *inbound = message->inbound;
+    int64_t start = clock_monotonic_ms();
+    struct err err = ERR_INIT;
+    enum err_code code;
+
+    message->outcome.rule = inbound->rule->name;
+    message->outcome.action = "pass";
+    message->outcome.result = "ok";
+    /* Also where nobody wants a verdict: what is left would be believed as ours. */
+    code = flow_forged_find(message->header, message->services->authserv_id, &message->edits,
+                            &message->outcome.forged, &err);
+    if (code == ERR_OK && inbound->verification) {
+        code = inbound_verify(message, answer, &err);
+        message->outcome.crypto_ms = clock_monotonic_ms() - start;
+        message->outcome.has_crypto = true;
+    }
+    if (code == ERR_OK && clock_monotonic_ms() > deadline_ms)
+        code = err_set_reason(&err, ERR_TEMP, "deadline", "verification took too long");
+    if (code != ERR_OK)
+        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
+}

@@ -1,0 +1,289 @@
+#include "flow/outcome.h"
+
+#include <string.h>
+
+#include "flow/state.h"
+#include "util/log.h"
+
+/* Room for everything the table can print: the recipients take most of it. */
+enum { OUTCOME_VALUE = 512, OUTCOME_TO = 4096 };
+
+/* A function per field: false leaves it out. `out` has OUTCOME_VALUE bytes. */
+typedef bool outcome_fn(const struct flow_message *message, char *out);
+
+static bool
+outcome_word(const char *word, char *out)
+{
+    if (!word || !*word)
+        return false;
+    snprintf(out, OUTCOME_VALUE, "%s", word);
+    return true;
+}
+
+static bool
+outcome_number(bool known, uint64_t number, char *out)
+{
+    if (known)
+        snprintf(out, OUTCOME_VALUE, "%llu", (unsigned long long)number);
+    return known;
+}
+
+static bool
+outcome_dir(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->direction == CONF_DIRECTION_OUT ? "out" : "in", out);
+}
+
+static bool
+outcome_action(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->outcome.action, out);
+}
+
+static bool
+outcome_rule(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->outcome.rule, out);
+}
+
+static bool
+outcome_from(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->from.address, out);
+}
+
+static bool
+outcome_sender(const struct flow_message *message, char *out)
+{
+    if (!message->sender || strcmp(message->sender, message->from.address) == 0)
+        return false;
+    return outcome_word(message->sender[0] ? message->sender : "<>", out);
+}
+
+static bool
+outcome_login(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->login, out);
+}
+
+static bool
+outcome_client(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->client, out);
+}
+
+static bool
+outcome_nrcpt(const struct flow_message *message, char *out)
+{
+    return outcome_number(true, message->count, out);
+}
+
+static bool
+outcome_certs(const struct flow_message *message, char *out)
+{
+    return outcome_number(message->outcome.has_certificates, message->outcome.certificates, out);
+}
+
+static bool
+outcome_alg(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->outcome.cipher, out);
+}
+
+static bool
+outcome_digest(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->outcome.digest, out);
+}
+
+static bool
+outcome_format(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->outcome.format, out);
+}
+
+static bool
+outcome_signer(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->outcome.signer, out);
+}
+
+static bool
+outcome_smime(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->outcome.smime, out);
+}
+
+static bool
+outcome_forged(const struct flow_message *message, char *out)
+{
+    return outcome_number(message->outcome.forged > 0, message->outcome.forged, out);
+}
+
+static bool
+outcome_identity(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->outcome.identity, out);
+}
+
+static bool
+outcome_size(const struct flow_message *message, char *out)
+{
+    return outcome_number(true, message->header_bytes + message->body_bytes, out);
+}
+
+static bool
+outcome_osize(const struct flow_message *message, char *out)
+{
+    return outcome_number(message->outcome.has_output, message->outcome.output_size, out);
+}
+
+static bool
+outcome_wait_ms(const struct flow_message *message, char *out)
+{
+    return outcome_number(message->outcome.has_wait, (uint64_t)message->outcome.wait_ms, out);
+}
+
+static bool
+outcome_crypto_ms(const struct flow_message *message, char *out)
+{
+    return outcome_number(message->outcome.has_crypto, (uint64_t)message->outcome.crypto_ms, out);
+}
+
+static bool
+outcome_result(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->outcome.result, out);
+}
+
+static bool
+outcome_reason(const struct flow_message *message, char *out)
+{
+    const char *reason = message->outcome.reason;
+
+    return reason && strcmp(reason, "ok") != 0 && outcome_word(reason, out);
+}
+
+static bool
+outcome_code(const struct flow_message *message, char *out)
+{
+    if (!message->ended)
+        return false;
+    snprintf(out, OUTCOME_VALUE, "%d-%s", message->answer.code, message->answer.enhanced);
+    return true;
+}
+
+static bool
+outcome_note(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->outcome.note, out);
+}
+
+static bool
+outcome_detail(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->outcome.detail, out);
+}
+
+/* The table. `to` stands in it for its place and its meaning; its value does not fit the others'
+ * room. */
+static const struct {
+    const char *name;
+    outcome_fn *value; /* NULL: to */
+    bool is_number;
+    const char *meaning;
+} outcome_table[] = {
+    { "dir", outcome_dir, false, "out (from us) or in (to us)" },
+    { "action", outcome_action, false,
+      "pass, sign, encrypt, sign+encrypt, verify, quarantine, refuse, defer" },
+    { "rule", outcome_rule, false,
+      "name of the rule that decided; built-in when no rule of the file matched" },
+    { "from", outcome_from, false, "address of From, where there is exactly one" },
+    { "sender", outcome_sender, false,
+      "envelope sender where it is not the address of From; <> is the null sender" },
+    { "login", outcome_login, false, "name that the client authenticated with" },
+    { "client", outcome_client, false, "name and address of the client, or local" },
+    { "nrcpt", outcome_nrcpt, true, "number of envelope recipients" },
+    { "to", NULL, false,
+      "envelope recipients, separated by commas; at most log_recipients, then the number of the "
+      "rest" },
+    { "certs", outcome_certs, true,
+      "certificates that the message was encrypted to: recipients, sender, additional ones" },
+    { "alg", outcome_alg, false, "content encryption" },
+    { "digest", outcome_digest, false, "digest of the signature that was made" },
+    { "format", outcome_format, false, "clear or opaque: the form of that signature" },
+    { "smime", outcome_smime, false, "the verdict, as in Authentication-Results" },
+    { "signer", outcome_signer, false,
+      "inbound: address in the signer's certificate; outbound: address that signed for the "
+      "domain" },
+    { "forged", outcome_forged, true, "Authentication-Results of our name that were removed" },
+    { "identity", outcome_identity, false,
+      "what was wrong with the sender's identity (also where it is only logged)" },
+    { "size", outcome_size, true,
+      "octets of the message as received; less when the body did not matter and was not sent" },
+    { "osize", outcome_osize, true, "octets of the body that was written" },
+    { "wait_ms", outcome_wait_ms, true,
+      "time for facts about sender and recipients: directory, keys, trust" },
+    { "crypto_ms", outcome_crypto_ms, true,
+      "time for signing and encrypting, the MTA's reading included, or for verification" },
+    { "result", outcome_result, false,
+      "ok, refused, deferred, failed (our answer did not reach the MTA), aborted" },
+    { "reason", outcome_reason, false, "reason word; left out when it is ok" },
+    { "code", outcome_code, false, "SMTP code and enhanced status code of a refusal" },
+    { "note", outcome_note, false,
+      "only-opaque: a clear signature was asked for and could not be made safely; "
+      "no-copy-for-sender: the sender has no certificate and cannot read the copy" },
+    { "detail", outcome_detail, false, "what happened, in words" },
+};
+
+enum { OUTCOME_FIELDS = sizeof(outcome_table) / sizeof(outcome_table[0]) };
+
+/* Addresses come from outside: log_fields escapes what they hold, and a comma inside one is quoted
+ * in the address itself. */
+static bool
+outcome_to(const struct flow_message *message, char *out)
+{
+    size_t limit = (size_t)message->conf->global.log_recipients, used = 0, i;
+
+    for (i = 0; i < message->count && i < limit; i++) {
+        size_t need = strlen(message->recipients[i].address) + 1;
+
+        if (used + need + 32 >= OUTCOME_TO)
+            break;
+        used += (size_t)snprintf(out + used, OUTCOME_TO - used, "%s%s", i > 0 ? "," : "",
+                                 message->recipients[i].address);
+    }
+    if (i < message->count && limit > 0)
+        snprintf(out + used, OUTCOME_TO - used, "%s+%zu", i > 0 ? "," : "", message->count - i);
+    return message->count > 0 && limit > 0;
+}
+
+void
+flow_outcome_log(struct flow_message *message)
+{
+    struct log_field fields[OUTCOME_FIELDS];
+    char values[OUTCOME_FIELDS][OUTCOME_VALUE];
+    char to[OUTCOME_TO];
+    size_t count = 0, i;
+
+    for (i = 0; i < OUTCOME_FIELDS; i++) {
+        char *value = outcome_table[i].value ? values[i] : to;
+
+        if (outcome_table[i].value ? !outcome_table[i].value(message, value)
+                                   : !outcome_to(message, value))
+            continue;
+        fields[count++] = (struct log_field){ .name = outcome_table[i].name,
+                                              .value = value,
+                                              .is_number = outcome_table[i].is_number };
+    }
+    log_fields(LOG_LEVEL_INFO, message->id[0] ? message->id : NULL, fields, count);
+}
+
+void
+flow_outcome_format_fields(FILE *out)
+{
+    size_t i;
+
+    for (i = 0; i < OUTCOME_FIELDS; i++)
+        fprintf(out, "%s\t%s\n", outcome_table[i].name, outcome_table[i].meaning);
+}

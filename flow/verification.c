@@ -1,0 +1,457 @@
+#include "flow/verification.h"
+
+#include <stdlib.h>
+
+#include "flow/coding.h"
+#include "flow/signer.h"
+#include "mime/split.h"
+
+enum {
+    VERIFICATION_LIMIT_SIGNATURE = 2 * 1024 * 1024, /* encoded; decoded see smime/verify.h */
+    VERIFICATION_SPOOL_MEMORY = 256 * 1024,
+    VERIFICATION_LIMIT_OPAQUE = 64 * 1024 * 1024,
+    VERIFICATION_RSA_BITS = 2048
+};
+
+struct flow_verification {
+    struct flow_verification_args args;
+    struct flow_verification_result result;
+    bool claimed;
+    bool broken; /* nothing more can be learnt from the body: structure_reason says why */
+    bool finished;
+
+    /* clear-signed */
+    struct mime_split *split;
+    struct smime_verify *verify;
+    struct stage *content;
+
+    /* CMS */
+    struct smime_detect *detect;
+    struct spool *spool;
+    struct stage *decoder;
+    uint64_t irregular;
+    bool too_large;
+
+    struct smime_verify_result smime;
+};
+
+void
+flow_verification_args_init(struct flow_verification_args *args, const char *spool_folder)
+{
+    *args = (struct flow_verification_args){
+        .revocation = PKI_REVOCATION_REQUIRE,
+        .leaf_policy = { .fold_local = true, .rsa_bits_min = VERIFICATION_RSA_BITS },
+        .spool_folder = spool_folder,
+        .spool_memory_bytes = VERIFICATION_SPOOL_MEMORY,
+        .limit_opaque_bytes = VERIFICATION_LIMIT_OPAQUE,
+    };
+}
+
+/* ---- what is wrong with the message ------------------------------------------------------------
+ */
+
+/* It cannot be verified at all: permerror. The first reason counts. */
+static void
+verification_break(struct flow_verification *verification, const char *reason)
+{
+    if (verification->broken)
+        return;
+    verification->broken = true;
+    verification->result.structure_ok = false;
+    verification->result.structure_reason = reason;
+}
+
+/* It can be verified, but readers may see something else: neutral at best. */
+static void
+verification_doubt(struct flow_verification *verification, const char *reason)
+{
+    if (!verification->result.structure_ambiguous && !verification->broken)
+        verification->result.structure_reason = reason;
+    verification->result.structure_ambiguous = true;
+}
+
+/* An error of the message becomes part of the result, one of ours is returned. */
+static enum err_code
+verification_sort(struct flow_verification *verification, enum err_code code,
+                  const struct err *found, const char *reason, struct err *err)
+{
+    if (code == ERR_OK)
+        return ERR_OK;
+    if (code == ERR_PERM || code == ERR_LIMIT || code == ERR_NOTFOUND) {
+        verification_break(verification, code == ERR_LIMIT ? "too-large" : reason);
+        return ERR_OK;
+    }
+    return err_set(err, code, "%s", found->text);
+}
+
+/* ---- the start ---------------------------------------------------------------------------------
+ */
+
+static enum err_code
+verification_start_clear(struct flow_verification *verification, const struct mime_parameters *type,
+                         enum flow_coding coding, struct err *err)
+{
+    struct mime_split_args split = { .boundary = mime_parameter_find(type, "boundary"),
+                                     .signature_limit_bytes = VERIFICATION_LIMIT_SIGNATURE };
+    struct smime_verify_args verify = { .micalg = mime_parameter_find(type, "micalg"),
+                                        .extra = verification->args.untrusted };
+    struct err found = ERR_INIT;
+    enum err_code code;
+
+    if (!split.boundary.p) {
+        verification_break(verification, "no-boundary");
+        return ERR_OK;
+    }
+    /* RFC 2045 6.4: a multipart is never encoded; who decodes it sees other parts. */
+    if (coding != FLOW_CODING_IDENTITY)
+        verification_doubt(verification, "ambiguous-encoding");
+    code = smime_verify_new(&verify, &verification->verify, err);
+    if (code == ERR_OK)
+        code = smime_verify_stage_new(verification->verify, &verification->content, err);
+    if (code != ERR_OK)
+        return code;
+    split.content = verification->content;
+    code = mime_split_new(&split, &verification->split, &found);
+    return verification_sort(verification, code, &found, "no-boundary", err);
+}
+
+/* Decoded octets: looked at, and kept for as long as they may be a signature we would read. */
+static enum err_code
+verification_keep(void *context, struct span piece, struct err *err)
+{
+    struct flow_verification *verification = context;
+    struct err found = ERR_INIT;
+    enum err_code code = smime_detect_write(verification->detect, piece, err);
+
+    if (code != ERR_OK || verification->too_large)
+        return code;
+    code = spool_write(verification->spool, piece, &found);
+    if (code == ERR_LIMIT) {
+        verification->too_large = true;
+        spool_free(&verification->spool);
+        return ERR_OK;
+    }
+    return code == ERR_OK ? ERR_OK : err_set(err, code, "%s", found.text);
+}
+
+static enum err_code
+verification_start_cms(struct flow_verification *verification, enum flow_coding coding,
+                       struct err *err)
+{
+    struct spool_args spool = { .folder = verification->args.spool_folder,
+                                .memory_bytes = verification->args.spool_memory_bytes,
+                                .limit_bytes = verification->args.limit_opaque_bytes };
+    struct stage *sink = NULL;
+    enum err_code code;
+
+    if (coding == FLOW_CODING_UNKNOWN) {
+        verification_break(verification, "unknown-encoding");
+        return ERR_OK;
+    }
+    code = smime_detect_new(&verification->detect, err);
+    if (code == ERR_OK)
+        code = spool_new(&spool, &verification->spool, err);
+    if (code == ERR_OK)
+        code = stage_sink_new(verification_keep, verification, &sink, err);
+    if (code == ERR_OK)
+        code = flow_coding_decoder_new(coding, &verification->irregular, sink,
+                                       &verification->decoder, err);
+    return code;
+}
+
+static enum err_code
+verification_start(struct flow_verification *verification, const struct mime_header *header,
+                   struct err *err)
+{
+    struct mime_parameters *type = NULL;
+    enum flow_coding coding = FLOW_CODING_IDENTITY;
+    const char *doubt = NULL;
+    enum err_code code;
+
+    code = flow_coding_parse_field(header, "Content-Type", &type, &doubt, err);
+    if (code == ERR_OK)
+        code = flow_coding_find(header, &coding, &doubt, err);
+    if (code != ERR_OK || !type)
+        goto out;
+    verification->result.claim = smime_detect_claim(type);
+    verification->claimed = verification->result.claim == SMIME_CLAIM_CLEAR_SIGNED ||
+                            verification->result.claim == SMIME_CLAIM_CMS;
+    if (!verification->claimed)
+        goto out;
+    if (doubt)
+        verification_doubt(verification, "ambiguous-header");
+    code = verification->result.claim == SMIME_CLAIM_CMS
+               ? verification_start_cms(verification, coding, err)
+               : verification_start_clear(verification, type, coding, err);
+out:
+    mime_parameter_free(&type);
+    return code;
+}
+
+enum err_code
+flow_verification_new(const struct flow_verification_args *args, const struct mime_header *header,
+                      struct flow_verification **out, struct err *err)
+{
+    struct flow_verification *verification = calloc(1, sizeof(*verification));
+    enum err_code code;
+
+    if (!verification)
+        return err_set(err, ERR_NOMEM, "memory for verifying a message");
+    verification->args = *args;
+    verification->result.structure_ok = true;
+    verification->result.structure_reason = "ok";
+    code = flow_from_load(header, &verification->result.from, err);
+    if (code == ERR_OK)
+        code = verification_start(verification, header, err);
+    if (code != ERR_OK) {
+        flow_verification_free(&verification);
+        return code;
+    }
+    *out = verification;
+    return ERR_OK;
+}
+
+void
+flow_verification_free(struct flow_verification **verification)
+{
+    struct flow_verification *old = verification ? *verification : NULL;
+
+    if (!old)
+        return;
+    *verification = NULL;
+    flow_signer_free(&old->result);
+    smime_verify_result_free(&old->smime);
+    mime_split_free(&old->split);
+    stage_free(&old->content);
+    smime_verify_free(&old->verify);
+    stage_free(&old->decoder);
+    smime_detect_free(&old->detect);
+    spool_free(&old->spool);
+    free(old);
+}
+
+bool
+flow_verification_wants_body(const struct flow_verification *verification)
+{
+    return verification->claimed && !verification->broken;
+}
+
+uint64_t
+flow_verification_bytes(const struct flow_verification *verification)
+{
+    return verification->spool ? spool_size(verification->spool) : 0;
+}
+
+/* ---- the body ----------------------------------------------------------------------------------
+ */
+
+enum err_code
+flow_verification_write(struct flow_verification *verification, struct span piece, struct err *err)
+{
+    struct err found = ERR_INIT;
+    enum err_code code;
+
+    if (!flow_verification_wants_body(verification))
+        return ERR_OK;
+    code = verification->split ? mime_split_write(verification->split, piece, &found)
+                               : stage_write(verification->decoder, piece, &found);
+    return verification_sort(verification, code, &found, "malformed-mime", err);
+}
+
+/* ---- the end: clear-signed ---------------------------------------------------------------------
+ */
+
+static void
+verification_judge_split(struct flow_verification *verification)
+{
+    const struct mime_split_result *split = mime_split_get(verification->split);
+
+    if (split->parts != 2)
+        verification_break(verification, "wrong-parts");
+    else if (!split->closed)
+        verification_doubt(verification, "not-closed");
+    else if (split->epilogue)
+        verification_doubt(verification, "epilogue");
+    else if (split->ambiguous)
+        verification_doubt(verification, "ambiguous-structure");
+}
+
+/* The header of part two: *der is left empty when it is no signature. */
+static enum err_code
+verification_decode_signature(struct flow_verification *verification, struct buf *der,
+                              struct err *err)
+{
+    const struct mime_split_result *split = mime_split_get(verification->split);
+    struct mime_header *header = NULL;
+    struct mime_parameters *type = NULL;
+    struct stage *sink = NULL, *decoder = NULL;
+    enum flow_coding coding = FLOW_CODING_UNKNOWN;
+    const char *doubt = NULL, *value;
+    uint64_t irregular = 0;
+    enum err_code code;
+
+    code = mime_header_new(VERIFICATION_LIMIT_SIGNATURE, MIME_HEADER_LIMIT_FIELDS, &header, err);
+    if (code == ERR_OK)
+        code = mime_header_parse(header, split->signature_header, err);
+    if (code == ERR_OK)
+        code = flow_coding_parse_field(header, "Content-Type", &type, &doubt, err);
+    if (code == ERR_OK)
+        code = flow_coding_find(header, &coding, &doubt, err);
+    if (code != ERR_OK)
+        goto out;
+    value = type ? mime_parameter_value(type) : "";
+    if (strcmp(value, "application/pkcs7-signature") != 0 &&
+        strcmp(value, "application/x-pkcs7-signature") != 0) {
+        verification_break(verification, "no-signature-part");
+        goto out;
+    }
+    code = stage_buf_new(der, &sink, err);
+    if (code == ERR_OK)
+        code = flow_coding_decoder_new(coding, &irregular, sink, &decoder, err);
+    if (code == ERR_OK)
+        code = stage_write(decoder, split->signature_body, err);
+    if (code == ERR_OK)
+        code = stage_finish(decoder, err);
+out:
+    stage_free(&decoder);
+    mime_parameter_free(&type);
+    mime_header_free(&header);
+    return code;
+}
+
+static enum err_code
+verification_finish_clear(struct flow_verification *verification, struct err *err)
+{
+    struct buf der = BUF_INIT(VERIFICATION_LIMIT_SIGNATURE);
+    struct err found = ERR_INIT;
+    enum err_code code = mime_split_finish(verification->split, &found);
+
+    code = verification_sort(verification, code, &found, "malformed-mime", err);
+    if (code != ERR_OK || verification->broken)
+        return code;
+    verification_judge_split(verification);
+    if (verification->broken)
+        return ERR_OK;
+    code = verification_decode_signature(verification, &der, &found);
+    code = verification_sort(verification, code, &found, "malformed-cms", err);
+    if (code == ERR_OK && !verification->broken) {
+        code =
+            smime_verify_finish(verification->verify, buf_span(&der), &verification->smime, &found);
+        code = verification_sort(verification, code, &found,
+                                 found.reason ? found.reason : "malformed-cms", err);
+        verification->result.smime = &verification->smime;
+    }
+    buf_free(&der);
+    return code;
+}
+
+/* ---- the end: CMS ------------------------------------------------------------------------------
+ */
+
+static enum err_code
+verification_finish_opaque(struct flow_verification *verification, struct err *err)
+{
+    struct smime_verify_opaque_args args = {
+        .spool = verification->spool,
+        .limit_bytes = (size_t)verification->args.limit_opaque_bytes,
+        .extra = verification->args.untrusted,
+        .content = verification->args.content,
+    };
+    struct err found = ERR_INIT;
+    enum err_code code;
+
+    if (verification->too_large) {
+        verification_break(verification, "too-large");
+        return ERR_OK;
+    }
+    code = spool_finish(verification->spool, err);
+    if (code != ERR_OK)
+        return code;
+    code = smime_verify_opaque(&args, &verification->smime, &found);
+    verification->result.smime = &verification->smime;
+    return verification_sort(verification, code, &found,
+                             found.reason ? found.reason : "malformed-cms", err);
+}
+
+static enum err_code
+verification_finish_cms(struct flow_verification *verification, bool *encrypted, struct err *err)
+{
+    const struct smime_detect_result *found;
+    enum err_code code = stage_finish(verification->decoder, err);
+
+    if (code == ERR_OK)
+        code = smime_detect_finish(verification->detect, err);
+    if (code != ERR_OK)
+        return code;
+    found = smime_detect_get(verification->detect);
+    verification->result.content = found->content;
+    if (verification->irregular > 0)
+        verification_doubt(verification, "ambiguous-encoding");
+    if (found->content == SMIME_CONTENT_ENVELOPED ||
+        found->content == SMIME_CONTENT_AUTHENVELOPED) {
+        *encrypted = found->complete;
+        if (!found->complete)
+            verification_break(verification, "malformed-cms");
+        return ERR_OK;
+    }
+    return verification_finish_opaque(verification, err);
+}
+
+/* ---- the verdict -------------------------------------------------------------------------------
+ */
+
+static enum err_code
+verification_decide(struct flow_verification *verification, bool encrypted, struct err *err)
+{
+    struct flow_verification_result *result = &verification->result;
+    struct policy_signer_facts signers[SMIME_VERIFY_LIMIT_SIGNERS];
+    struct policy_verdict_facts facts = {
+        .claimed = verification->claimed,
+        .encrypted = encrypted,
+        .from_fields = result->from.fields,
+        .from_mailboxes = result->from.mailboxes,
+        .from_irregular = result->from.irregular,
+        .signers = signers,
+    };
+    enum err_code code;
+    size_t i;
+
+    if (result->smime && !verification->broken && strcmp(verification->smime.reason, "ok") != 0)
+        verification_break(verification, verification->smime.reason);
+    if (result->smime) {
+        code = flow_signer_load(&verification->args, result->smime, result, err);
+        if (code != ERR_OK)
+            return code;
+        facts.micalg_mismatch = verification->smime.micalg_mismatch;
+    }
+    for (i = 0; i < result->count && i < SMIME_VERIFY_LIMIT_SIGNERS; i++)
+        flow_signer_facts(&result->signers[i], &signers[i]);
+    facts.count = i;
+    facts.structure_ok = result->structure_ok;
+    facts.structure_ambiguous = result->structure_ambiguous;
+    facts.structure_reason = result->structure_reason;
+    policy_verdict_decide(&facts, &result->verdict);
+    flow_signer_describe(result);
+    return ERR_OK;
+}
+
+enum err_code
+flow_verification_finish(struct flow_verification *verification, struct err *err)
+{
+    bool encrypted = false;
+    enum err_code code = ERR_OK;
+
+    if (verification->finished)
+        return err_set(err, ERR_BUG, "a verification is finished once");
+    verification->finished = true;
+    if (verification->claimed && !verification->broken)
+        code = verification->split ? verification_finish_clear(verification, err)
+                                   : verification_finish_cms(verification, &encrypted, err);
+    return code == ERR_OK ? verification_decide(verification, encrypted, err) : code;
+}
+
+const struct flow_verification_result *
+flow_verification_get(const struct flow_verification *verification)
+{
+    return &verification->result;
+}
