@@ -16,6 +16,11 @@ san_tag := $(if $(SAN),-$(subst $(comma),-,$(SAN)))
 cc_tag := $(if $(filter clang%,$(CC)),-clang)
 BUILD ?= build/out$(cc_tag)$(san_tag)
 
+# V=1 shows whole command lines.
+V ?=
+q := $(if $(V),,@)
+say = $(if $(V),@:,@printf '  %-4s %s\n')
+
 OPT ?= -O2
 WARN := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
 	-Wvla -Wwrite-strings -Wformat=2 -Wundef
@@ -58,20 +63,24 @@ FORCE:
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(say) CC $@
+	$(q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 define folder_rule
 $(BUILD)/$(1).a: $(call objects,$(1))
 	@rm -f $$@
-	$$(AR) rcs $$@ $$^
+	$$(say) AR $$@
+	$$(q)$$(AR) rcs $$@ $$^
 endef
 $(foreach f,$(present),$(eval $(call folder_rule,$(f))))
 
 $(BUILD)/smimed: $(call objects,milter) $(libs)
-	$(CC) $(LDFLAGS) -o $@ $(call objects,milter) -Wl,--start-group $(libs) -Wl,--end-group $(LDLIBS_milter) $(LDLIBS)
+	$(say) LD $@
+	$(q)$(CC) $(LDFLAGS) -o $@ $(call objects,milter) -Wl,--start-group $(libs) -Wl,--end-group $(LDLIBS_milter) $(LDLIBS)
 
 $(BUILD)/smimectl: $(call objects,ctl) $(libs)
-	$(CC) $(LDFLAGS) -o $@ $(call objects,ctl) -Wl,--start-group $(libs) -Wl,--end-group $(LDLIBS)
+	$(say) LD $@
+	$(q)$(CC) $(LDFLAGS) -o $@ $(call objects,ctl) -Wl,--start-group $(libs) -Wl,--end-group $(LDLIBS)
 
 # ---- unit tests: tests/unit/FOLDER/test_NAME.c, linked with FOLDER and the floors below ------------
 
@@ -83,7 +92,8 @@ unit_programs := $(patsubst %.c,$(BUILD)/%,$(unit_chosen))
 
 define unit_rule
 $(BUILD)/tests/unit/$(1)/test_%: $(BUILD)/tests/unit/$(1)/test_%.o $(patsubst %,$(BUILD)/%.a,$(call below,$(1)))
-	$$(CC) $$(LDFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group -lcmocka $$(LDLIBS)
+	$$(say) LD $$@
+	$$(q)$$(CC) $$(LDFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group -lcmocka $$(LDLIBS)
 endef
 $(foreach f,$(folders),$(eval $(call unit_rule,$(f))))
 
@@ -115,7 +125,8 @@ deps: ## install what building needs
 # A fuzz target as a plain program that runs every file of a folder once: part of make check.
 $(BUILD)/tests/fuzz/%-replay: tests/fuzz/%.c tests/fuzz/replay.c $(libs) $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ tests/fuzz/$*.c tests/fuzz/replay.c -Wl,--start-group $(libs) -Wl,--end-group $(LDLIBS)
+	$(say) LD $@
+	$(q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ tests/fuzz/$*.c tests/fuzz/replay.c -Wl,--start-group $(libs) -Wl,--end-group $(LDLIBS)
 
 # make fuzz TIME=60: each target with libFuzzer and sanitizers for that many seconds.
 TIME ?= 60
