@@ -144,13 +144,18 @@ testca_extension(X509 *x509, X509 *issuer, const char *name, const char *value)
 {
     X509V3_CTX ctx;
     X509_EXTENSION *extension;
+    CONF *conf;
 
     if (!value)
         return;
-    X509V3_set_ctx_nodb(&ctx);
+    /* An empty one: certificatePolicies and others insist on a database. */
+    conf = NCONF_new(NULL);
+    TESTCA_MUST(conf);
     X509V3_set_ctx(&ctx, issuer, x509, NULL, NULL, 0);
-    extension = X509V3_EXT_conf(NULL, &ctx, name, value);
+    X509V3_set_nconf(&ctx, conf);
+    extension = X509V3_EXT_nconf(conf, &ctx, name, value);
     TESTCA_MUST(extension);
+    NCONF_free(conf);
     TESTCA_MUST(X509_add_ext(x509, extension, -1));
     X509_EXTENSION_free(extension);
 }
