@@ -6,14 +6,25 @@
 
 #include "conf/parser.h"
 
-/* The end of every load: all checks, then the arrays. */
+/* Who is told of errors. */
+struct conf_audience {
+    conf_complaint_fn *complain;
+    void *context;
+};
+
+/* The end of every load: all checks, the complaints, then the arrays. */
 static enum err_code
-conf_finish(struct conf_parser *parser, enum err_code rc, struct conf **out, struct err *err)
+conf_finish(struct conf_parser *parser, enum err_code rc, const struct conf_audience *audience,
+            struct conf **out, struct err *err)
 {
+    enum err_code reported;
+
     if (rc == ERR_OK)
         conf_check(parser);
+    reported = conf_report_finish(&parser->report, parser->conf, audience->complain,
+                                  audience->context, err);
     if (rc == ERR_OK)
-        rc = parser->report.code;
+        rc = reported;
     if (rc == ERR_OK)
         rc = conf_private_finish(parser->conf, err);
     if (rc == ERR_OK) {
@@ -28,31 +39,23 @@ enum err_code
 conf_load(const char *path, conf_complaint_fn *complain, void *context, struct conf **out,
           struct err *err)
 {
-    struct err own = ERR_INIT;
-    struct conf_parser parser = {
-        .conf = conf_private_new(),
-        .report = { .complain = complain, .context = context, .err = err ? err : &own },
-        .in_memory = path == NULL,
-    };
+    const struct conf_audience audience = { complain, context };
+    struct conf_parser parser = { .conf = conf_private_new(), .in_memory = path == NULL };
     enum err_code rc = ERR_OK;
 
     if (!parser.conf)
         return err_set(err, ERR_NOMEM, "out of memory");
     if (path)
-        rc = conf_parser_load(&parser, path, NULL);
-    return conf_finish(&parser, rc, out, err);
+        rc = conf_parser_load(&parser, path, NULL, err);
+    return conf_finish(&parser, rc, &audience, out, err);
 }
 
 enum err_code
 conf_parse(const char *name, const char *text, conf_complaint_fn *complain, void *context,
            struct conf **out, struct err *err)
 {
-    struct err own = ERR_INIT;
-    struct conf_parser parser = {
-        .conf = conf_private_new(),
-        .report = { .complain = complain, .context = context, .err = err ? err : &own },
-        .in_memory = true,
-    };
+    const struct conf_audience audience = { complain, context };
+    struct conf_parser parser = { .conf = conf_private_new(), .in_memory = true };
     const char *file;
 
     if (!parser.conf)
@@ -60,7 +63,7 @@ conf_parse(const char *name, const char *text, conf_complaint_fn *complain, void
     file = conf_parser_keep(&parser, name);
     if (file)
         conf_parser_read(&parser, span_str(text), file);
-    return conf_finish(&parser, file ? ERR_OK : ERR_NOMEM, out, err);
+    return conf_finish(&parser, ERR_OK, &audience, out, err);
 }
 
 static void

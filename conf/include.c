@@ -55,13 +55,14 @@ conf_parser_check_bounds(struct conf_parser *parser, const char *path, const cha
 }
 
 enum err_code
-conf_parser_load(struct conf_parser *parser, const char *path, const struct conf_origin *from)
+conf_parser_load(struct conf_parser *parser, const char *path, const struct conf_origin *from,
+                 struct err *err)
 {
     /* Whoever can write the configuration can name the keys and turn signing off. */
     const struct file_read_args args = { .limit_bytes = CONF_FILE_LIMIT_BYTES,
                                          .forbidden_mode = 0002 };
     struct buf text = BUF_INIT(CONF_FILE_LIMIT_BYTES);
-    struct err err = ERR_INIT;
+    struct err why = ERR_INIT;
     struct conf_origin top = { .line = 1, .column = 1 };
     char *canonical = realpath(path, NULL);
     enum err_code rc = ERR_OK;
@@ -69,17 +70,15 @@ conf_parser_load(struct conf_parser *parser, const char *path, const struct conf
     if (from && !conf_parser_check_bounds(parser, path, canonical ? canonical : path, from))
         goto out;
     top.file = conf_parser_keep(parser, path);
-    if (!top.file) {
-        rc = ERR_NOMEM;
+    if (!top.file)
         goto out;
-    }
-    rc = file_read(path, &args, &text, &err);
+    rc = file_read(path, &args, &text, &why);
     if (rc != ERR_OK) {
         if (from || rc == ERR_PERM || rc == ERR_LIMIT) {
-            conf_report_set(&parser->report, from ? from : &top, "%s", err.text);
+            conf_report_set(&parser->report, from ? from : &top, "%s", why.text);
             rc = ERR_OK;
         } else {
-            rc = err_set(parser->report.err, rc, "%s", err.text);
+            rc = err_set(err, rc, "%s", why.text);
         }
         goto out;
     }
@@ -104,8 +103,7 @@ conf_parser_include_all(struct conf_parser *parser, const char *path, const stru
         conf_report_set(&parser->report, at, "include %s: the folder cannot be read", path);
     /* Sorted by name; a pattern that nothing matches is no error: an empty conf.d is usual. */
     for (size_t i = 0; rc == 0 && i < found.gl_pathc; i++)
-        if (conf_parser_load(parser, found.gl_pathv[i], at) != ERR_OK)
-            break;
+        (void)!conf_parser_load(parser, found.gl_pathv[i], at, NULL);
     globfree(&found);
 }
 
@@ -126,5 +124,5 @@ conf_parser_include(struct conf_parser *parser, const char *pattern, const struc
     else if (strpbrk(pattern, "*?["))
         conf_parser_include_all(parser, path, at);
     else
-        (void)!conf_parser_load(parser, path, at);
+        (void)!conf_parser_load(parser, path, at, NULL);
 }

@@ -84,13 +84,36 @@ conf_reader_get_words(struct conf_reader *reader, struct conf_words *words)
     return token;
 }
 
+/* Appends the parameters of a table to a list "a|b|". */
+static size_t
+conf_reader_put_names(const struct conf_table *table, char *names, size_t size, size_t n)
+{
+    for (size_t i = 0; i < table->count && n < size; i++)
+        if (table->params[i].name)
+            n += (size_t)snprintf(names + n, size - n, "%s|", table->params[i].name);
+    return n;
+}
+
+/* Where a parameter belongs. */
+static const char *
+conf_reader_place(const char *name)
+{
+    if (conf_table_find(conf_table_get(CONF_KIND_GLOBAL), name))
+        return "to the top, outside of sections";
+    if (conf_table_find(conf_table_get(CONF_KIND_RULE), name))
+        return "into a section rule \"...\" { }";
+    if (conf_table_find(conf_table_get(CONF_KIND_TRUST), name))
+        return "into a section trust \"...\" { }";
+    return "into a section directory \"...\" { }";
+}
+
 /* "name" unknown here: is it known elsewhere, or nearly? */
 static void
 conf_reader_refuse_name(struct conf_reader *reader, const struct conf_section *section,
                         const struct conf_word *name)
 {
     const struct conf_table *table = conf_table_get(section->kind);
-    char names[4096] = "", near[64], where[CONF_NAME_LIMIT + 40] = "";
+    char names[8192] = "", near[64], where[CONF_NAME_LIMIT + 40] = "";
     size_t n = 0;
 
     if (section->kind != CONF_KIND_GLOBAL)
@@ -98,16 +121,9 @@ conf_reader_refuse_name(struct conf_reader *reader, const struct conf_section *s
     for (int kind = 0; kind < CONF_KINDS; kind++) {
         const struct conf_table *other = conf_table_get((enum conf_kind)kind);
         if (conf_table_find(other, name->text)) {
-            if (kind == CONF_KIND_GLOBAL)
-                conf_report_set(
-                    conf_reader_report(reader), &name->at,
-                    "unknown parameter \"%s\"%s; it belongs to the top, outside of sections",
-                    name->text, where);
-            else
-                conf_report_set(
-                    conf_reader_report(reader), &name->at,
-                    "unknown parameter \"%s\"%s; it belongs into a section %s \"...\" { }",
-                    name->text, where, other->word);
+            conf_report_set(conf_reader_report(reader), &name->at,
+                            "unknown parameter \"%s\"%s; it belongs %s", name->text, where,
+                            conf_reader_place(name->text));
             return;
         }
         if (kind > CONF_KIND_GLOBAL && strcmp(other->word, name->text) == 0) {
@@ -117,13 +133,20 @@ conf_reader_refuse_name(struct conf_reader *reader, const struct conf_section *s
             return;
         }
     }
-    for (size_t i = 0; i < table->count && n < sizeof names; i++)
-        if (table->params[i].name)
-            n += (size_t)snprintf(names + n, sizeof names - n, "%s|", table->params[i].name);
-    if (conf_report_find(names, name->text, near, sizeof near))
+    n = conf_reader_put_names(table, names, sizeof names, 0);
+    if (conf_report_find(names, name->text, near, sizeof near)) {
         conf_report_set(conf_reader_report(reader), &name->at,
                         "unknown parameter \"%s\"%s; did you mean \"%s\"?", name->text, where,
                         near);
+        return;
+    }
+    /* Perhaps it is misspelt and misplaced. */
+    for (int kind = 0; kind < CONF_KINDS; kind++)
+        n = conf_reader_put_names(conf_table_get((enum conf_kind)kind), names, sizeof names, n);
+    if (conf_report_find(names, name->text, near, sizeof near))
+        conf_report_set(conf_reader_report(reader), &name->at,
+                        "unknown parameter \"%s\"%s; did you mean \"%s\", which belongs %s?",
+                        name->text, where, near, conf_reader_place(near));
     else
         conf_report_set(conf_reader_report(reader), &name->at,
                         "unknown parameter \"%s\"%s; smimed.conf(5) lists those there are",

@@ -31,9 +31,9 @@ struct conf_parser {
 void conf_parser_read(struct conf_parser *parser, struct span text, const char *file);
 
 /* Opens a file and reads it. `from` is the place that asked for it, NULL for the first file.
- * ERR_NOTFOUND and ERR_TEMP for the first file only; all else is a complaint. */
+ * ERR_NOTFOUND and ERR_TEMP, in err, for the first file only; all else is a complaint. */
 ERR_CHECKED enum err_code conf_parser_load(struct conf_parser *parser, const char *path,
-                                           const struct conf_origin *from);
+                                           const struct conf_origin *from, struct err *err);
 
 /* `include`: a file or a pattern, relative to the folder of the file that says it. */
 void conf_parser_include(struct conf_parser *parser, const char *pattern,

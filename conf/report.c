@@ -1,5 +1,6 @@
 #include "conf/report.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,34 +13,83 @@ enum { CONF_WORD_BYTES = 48, CONF_TEXT_BYTES = 768 };
 void
 conf_report_set_nomem(struct conf_report *report)
 {
-    if (report->code == ERR_NOMEM)
-        return;
-    report->code = ERR_NOMEM;
-    err_reset(report->err);
-    (void)err_set(report->err, ERR_NOMEM, "out of memory");
+    if (report)
+        report->code = ERR_NOMEM;
 }
 
 void
 conf_report_set(struct conf_report *report, const struct conf_origin *at, const char *format, ...)
 {
     char raw[CONF_TEXT_BYTES], text[CONF_TEXT_BYTES];
+    struct conf_complaint *complaint;
     va_list args;
 
-    if (report->code == ERR_NOMEM || report->count > CONF_REPORT_LIMIT)
+    if (!report || report->code == ERR_NOMEM || report->count > CONF_REPORT_LIMIT)
         return;
     va_start(args, format);
     vsnprintf(raw, sizeof raw, format, args);
     va_end(args);
-    if (report->count++ == CONF_REPORT_LIMIT)
+    if (report->count == CONF_REPORT_LIMIT)
         snprintf(raw, sizeof raw, "more than %d errors; the rest is not shown", CONF_REPORT_LIMIT);
     /* The text quotes the file, which may hold anything. */
     log_escape(span_str(raw), text, sizeof text);
-    if (report->code == ERR_OK)
-        report->code =
-            err_set(report->err, ERR_PERM, "%s:%u:%u: %s", at->file, at->line, at->column, text);
+    complaint = &report->list[report->count];
+    *complaint = (struct conf_complaint){ .at = *at, .order = report->count, .text = strdup(text) };
+    if (!complaint->text) {
+        conf_report_set_nomem(report);
+        return;
+    }
+    report->count++;
     report->code = ERR_PERM;
-    if (report->complain)
-        report->complain(report->context, at->file, at->line, at->column, text);
+}
+
+static int
+conf_report_compare(const void *left, const void *right)
+{
+    const struct conf_complaint *a = left, *b = right;
+
+    if (a->rank != b->rank)
+        return a->rank < b->rank ? -1 : 1;
+    if (a->at.line != b->at.line)
+        return a->at.line < b->at.line ? -1 : 1;
+    if (a->at.column != b->at.column)
+        return a->at.column < b->at.column ? -1 : 1;
+    return a->order < b->order ? -1 : a->order > b->order;
+}
+
+/* The note that there are more errors stays last. */
+static void
+conf_report_sort(struct conf_report *report, const struct conf *conf)
+{
+    const struct conf_private *private = conf->private;
+
+    for (unsigned i = 0; i < report->count; i++) {
+        struct conf_complaint *complaint = &report->list[i];
+        unsigned rank = 0;
+        while (rank < private->file_count && private->files[rank] != complaint->at.file)
+            rank++;
+        complaint->rank = i == CONF_REPORT_LIMIT ? UINT_MAX : rank;
+    }
+    qsort(report->list, report->count, sizeof report->list[0], conf_report_compare);
+}
+
+enum err_code
+conf_report_finish(struct conf_report *report, const struct conf *conf, conf_complaint_fn *complain,
+                   void *context, struct err *err)
+{
+    conf_report_sort(report, conf);
+    for (unsigned i = 0; i < report->count; i++) {
+        const struct conf_complaint *told = &report->list[i];
+
+        if (report->code == ERR_PERM && complain)
+            complain(context, told->at.file, told->at.line, told->at.column, told->text);
+        if (report->code == ERR_PERM && i == 0)
+            (void)!err_set(err, ERR_PERM, "%s:%u:%u: %s", told->at.file, told->at.line,
+                           told->at.column, told->text);
+        free(told->text);
+    }
+    report->count = 0;
+    return report->code == ERR_NOMEM ? err_set(err, ERR_NOMEM, "out of memory") : report->code;
 }
 
 /* Optimal string alignment distance: insertions, deletions, replacements, swaps of neighbours. */

@@ -50,6 +50,7 @@ static const struct conf_table conf_tables[CONF_KINDS] = {
         .word = "rule",
         .meaning = "Rules are tried in the order they stand in; the first one that matches decides. What "
                    "it leaves open has the default given here.",
+        .example = "everyone",
         .params = conf_rule_params,
         .count = CONF_COUNT_OF(conf_rule_params),
         .size = sizeof(struct conf_rule),
@@ -59,6 +60,7 @@ static const struct conf_table conf_tables[CONF_KINDS] = {
         .word = "trust",
         .meaning = "A trust set says whose certificates are believed. Rules name it; the one called "
                    "\"default\" serves those that name none.",
+        .example = "default",
         .params = conf_trust_params,
         .count = CONF_COUNT_OF(conf_trust_params),
         .size = sizeof(struct conf_trust),
@@ -68,6 +70,7 @@ static const struct conf_table conf_tables[CONF_KINDS] = {
         .word = "directory",
         .meaning = "Directories know people, groups and certificates; they are asked in the order they "
                    "stand in.",
+        .example = "local",
         .params = conf_directory_params,
         .count = CONF_COUNT_OF(conf_directory_params),
         .size = sizeof(struct conf_directory),

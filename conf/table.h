@@ -57,6 +57,7 @@ struct conf_param {
 struct conf_table {
     const char *word; /* that opens the section; "" for the top of the file */
     const char *meaning;
+    const char *example; /* a name for the sample */
     const struct conf_param *params;
     size_t count;
     size_t size;     /* of the struct */

@@ -1,0 +1,78 @@
+#include "util/wipe.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+enum err_code
+wipe_init(struct err *err)
+{
+    struct rlimit none = { .rlim_cur = 0, .rlim_max = 0 };
+
+    /* The limit alone does not do it: a core handler behind a pipe ignores it (core(5)). */
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        return err_set_errno(err, errno, "PR_SET_DUMPABLE");
+    if (setrlimit(RLIMIT_CORE, &none) < 0)
+        return err_set_errno(err, errno, "RLIMIT_CORE");
+    return ERR_OK;
+}
+
+#if WIPE_IS_OFF
+
+void
+wipe_free(void *block)
+{
+    free(block);
+}
+
+void *
+wipe_realloc(void *block, size_t size)
+{
+    return realloc(block, size);
+}
+
+#else
+
+/* The allocator itself: free() is ours where this is used. */
+extern void __libc_free(void *block);
+
+void
+wipe_free(void *block)
+{
+    int saved = errno;
+
+    if (!block)
+        return;
+    /* All that the allocator gave, not only what was asked for: callers may use the whole of it. */
+    explicit_bzero(block, malloc_usable_size(block));
+    __libc_free(block);
+    errno = saved;
+}
+
+void *
+wipe_realloc(void *block, size_t size)
+{
+    size_t held = block ? malloc_usable_size(block) : 0;
+    void *moved;
+
+    if (!block)
+        return malloc(size);
+    if (size == 0) {
+        wipe_free(block);
+        return NULL;
+    }
+    /* Stays where it is, unless that would waste more than half. */
+    if (size <= held && size >= held / 2)
+        return block;
+    moved = malloc(size);
+    if (!moved)
+        return NULL;
+    memcpy(moved, block, size < held ? size : held);
+    wipe_free(block);
+    return moved;
+}
+
+#endif
