@@ -30,7 +30,7 @@ flow_from_load(const struct mime_header *header, struct flow_from *out, struct e
     if (flags & (MIME_ADDRESS_GROUP | MIME_ADDRESS_SYNTAX | MIME_ADDRESS_OBSOLETE) ||
         (flags & MIME_ADDRESS_EMPTY && out->mailboxes > 0))
         out->irregular = true;
-    if (out->fields == 1 && out->mailboxes == 1 &&
+    if (out->fields == 1 && out->mailboxes == 1 && !out->irregular &&
         mime_address_format(span_str(mime_address_get(addresses, 0)), out->address, &format_err) !=
             ERR_OK) {
         out->irregular = true;

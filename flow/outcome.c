@@ -6,7 +6,7 @@
 #include "util/log.h"
 
 /* Room for everything the table can print: the recipients take most of it. */
-enum { OUTCOME_VALUE = 512, OUTCOME_TO = 4096 };
+enum { OUTCOME_VALUE = 1200, OUTCOME_TO = 4096 };
 
 /* A function per field: false leaves it out. `out` has OUTCOME_VALUE bytes. */
 typedef bool outcome_fn(const struct flow_message *message, char *out);

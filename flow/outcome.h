@@ -13,7 +13,7 @@
 
 struct flow_message;
 
-enum { FLOW_OUTCOME_DETAIL = 400 };
+enum { FLOW_OUTCOME_DETAIL = 512 };
 
 /* Filled while the message goes through; words are static strings, NULL: no such field. */
 struct flow_outcome {
