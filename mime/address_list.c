@@ -408,6 +408,8 @@ take_element(struct parser *parser, struct err *err)
         flag(parser, parser->words ? MIME_ADDRESS_SYNTAX : MIME_ADDRESS_EMPTY);
         return ERR_OK;
     }
+    if (at_special(parser, '<'))
+        return take_angle(parser, err);
     if (at_special(parser, ':') && parser->words > 0 && !parser->in_group) {
         enum err_code code = check_limit(parser->to, err);
         parser->to->groups++;
@@ -419,8 +421,7 @@ take_element(struct parser *parser, struct err *err)
     if (at_special(parser, '@') && take_address(parser, address) && at_separator(parser))
         return append_address(parser->to, address, err);
     /* Whatever it was, it is a display name if angle brackets follow. */
-    if (!at_special(parser, '<'))
-        flag(parser, MIME_ADDRESS_SYNTAX);
+    flag(parser, MIME_ADDRESS_SYNTAX);
     while (!at_special(parser, '<') && !at_separator(parser))
         advance(parser);
     return at_special(parser, '<') ? take_angle(parser, err) : ERR_OK;
