@@ -5,6 +5,7 @@
 
 enum {
     RESULT_LIMIT_PROPERTY = 600, /* far below the 998 of a line, RFC 5322 2.1.1 */
+    RESULT_LIMIT_ADDRESS = 320,  /* RFC 5321 4.5.3.1: 64 + 1 + 255 */
     RESULT_COLUMNS = 76
 };
 
@@ -112,7 +113,8 @@ result_append_signer(struct buf *out, const struct flow_verification_signer *sig
 {
     enum err_code code = ERR_OK;
 
-    if (signer->identifier[0] && result_is_ascii(signer->identifier)) {
+    if (signer->identifier[0] && strlen(signer->identifier) <= RESULT_LIMIT_ADDRESS &&
+        result_is_ascii(signer->identifier)) {
         code = buf_append_str(out, "\n\tbody.smime-identifier=", err);
         if (code == ERR_OK && result_is_mailbox(signer->identifier))
             code = buf_append_str(out, signer->identifier, err);

@@ -60,8 +60,12 @@ a_fail_names_nobody(void **state)
         (struct policy_verdict){ .result = POLICY_RESULT_FAIL, .reason = "cert-expired" };
     strcpy(result.text, "the certificate expired (on 2026-11-01)");
     assert_string_equal(format("mx.example.org", &result),
-                        "mx.example.org;\n\tsmime=fail (cert-expired: the certificate expired ?on"
-                        "\n\t2026-11-01?)");
+                        "mx.example.org;\n\tsmime=fail (cert-expired: the certificate expired ?on "
+                        "2026-11-01?)");
+    strcat(result.text, " and more words than fit into one line");
+    assert_string_equal(format("mx.example.org", &result),
+                        "mx.example.org;\n\tsmime=fail (cert-expired: the certificate expired ?on "
+                        "2026-11-01?\n\tand more words than fit into one line)");
 }
 
 static void
