@@ -272,8 +272,10 @@ mime_header_format(const struct mime_header *header, struct buf *out, struct err
             if (code == ERR_OK)
                 code = buf_append_byte(out, ':', err);
         }
+        /* In a malformed line a space could make a field of it, or a continuation of the one
+         * before. */
         if (code == ERR_OK)
-            code = append_value(out, field.value, "\r\n", " ", err);
+            code = append_value(out, field.value, "\r\n", field.name.n ? " " : "?", err);
         if (code == ERR_OK)
             code = buf_append_str(out, "\r\n", err);
         if (code != ERR_OK)

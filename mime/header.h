@@ -56,7 +56,7 @@ size_t mime_header_find_count(const struct mime_header *header, const char *name
 ERR_CHECKED enum err_code mime_header_unfold(struct span value, struct buf *out, struct err *err);
 
 /* Appends "Name:value CRLF" for every field (malformed lines as they were), inner line breaks as
- * CRLF, a bare CR as a space, since no hop lets one through. */
+ * CRLF, a bare CR as a space (in a malformed line as '?'), since no hop lets one through. */
 ERR_CHECKED enum err_code mime_header_format(const struct mime_header *header, struct buf *out,
                                              struct err *err);
 

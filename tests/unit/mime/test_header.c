@@ -143,6 +143,16 @@ nul_and_bare_cr_in_a_value_are_data(void **state)
 }
 
 static void
+a_malformed_line_does_not_become_a_field_by_its_bare_cr(void **state)
+{
+    (void)state;
+    struct mime_header *h = parsed(LITERAL("A: 1\nBcc\r: x\n\rBcc: y\n\r\r\n"));
+    assert_int_equal(mime_header_malformed(h), 3);
+    assert_formatted(h, LITERAL("A: 1\r\nBcc?: x\r\n?Bcc: y\r\n?\r\n"));
+    mime_header_free(&h);
+}
+
+static void
 names_are_found_without_regard_to_case(void **state)
 {
     (void)state;
@@ -287,6 +297,7 @@ main(void)
         cmocka_unit_test(lines_that_are_no_field_are_kept_and_counted),
         cmocka_unit_test(a_continuation_of_a_malformed_line_belongs_to_it),
         cmocka_unit_test(nul_and_bare_cr_in_a_value_are_data),
+        cmocka_unit_test(a_malformed_line_does_not_become_a_field_by_its_bare_cr),
         cmocka_unit_test(names_are_found_without_regard_to_case),
         cmocka_unit_test(a_field_stays_where_it_is_while_others_are_set),
         cmocka_unit_test(a_set_field_cannot_smuggle_in_another),
