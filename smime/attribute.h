@@ -1,7 +1,9 @@
 /*
- * The signed attributes of what we sign.           RFC 8551 2.5, RFC 5652 11, RFC 5035 3
+ * Signed attributes: those we write, and those we read.    RFC 5652 5.3, 11; RFC 8551 2.5; RFC 5035
+ * 3
  *
- * contentType and messageDigest come from the library, which knows them at the end. Belongs to the
+ * Written: contentType and messageDigest come from the library, which knows them at the end. Read:
+ * from the DER of the attributes, where each may stand once and with one value. Belongs to the
  * thread of the signature.
  */
 #ifndef SMIME_ATTRIBUTE_H
@@ -12,11 +14,31 @@
 #include <openssl/cms.h>
 
 #include "pki/certificate.h"
+#include "smime/ber.h"
 
 /* signingTime, SMIMECapabilities (what we can decrypt, best first) and, where `encryption` is not
  * NULL, encryptionKeyPreference. */
 ERR_CHECKED enum err_code smime_attribute_set(CMS_SignerInfo *signer, time_t signing_time,
                                               const struct pki_certificate *encryption,
                                               struct err *err);
+
+/* What we read of them; spans borrow from the input, p NULL: not there. */
+struct smime_attributes {
+    struct span content_type;   /* contents octets of the OID */
+    struct span message_digest; /* contents of the OCTET STRING */
+    struct span certificate_v1; /* contents of SigningCertificate */
+    struct span certificate_v2; /* contents of SigningCertificateV2 */
+    time_t signing_time;        /* 0: none */
+};
+
+/* `attributes`: the elements inside the SET. ERR_PERM: malformed, an attribute twice or with
+ * several values (RFC 8551 2.5), or contentType or messageDigest missing. */
+ERR_CHECKED enum err_code smime_attribute_parse(struct span attributes,
+                                                struct smime_attributes *out, struct err *err);
+
+/* Does signingCertificate (either version), if it is there, name this certificate first (RFC 5035
+ * 3, 5.4)? So nobody puts another certificate with the same key in its place. */
+bool smime_attribute_check(const struct smime_attributes *attributes,
+                           const struct pki_certificate *certificate);
 
 #endif

@@ -98,4 +98,30 @@ make_integer(unsigned char value)
     return make_tlv(SMIME_BER_INTEGER, make_raw(&value, 1));
 }
 
+/* The same DER in its most talkative BER: every constructed element of indefinite length, every
+ * octet string in pieces. `der` is borrowed. */
+static inline struct make
+make_ber(struct span der)
+{
+    struct make made = make_raw("", 0);
+    struct smime_ber_element element;
+    while (smime_ber_get(&der, &element, NULL) == ERR_OK) {
+        struct make one;
+        size_t half = element.contents.n / 2;
+        if ((element.identifier & 0x20) != 0)
+            one = make_indefinite(element.identifier, make_ber(element.contents));
+        else if (element.identifier == SMIME_BER_OCTETS && half > 0)
+            one = make_indefinite(
+                SMIME_BER_OCTETS_CONSTRUCTED,
+                make_join(2, make_tlv(SMIME_BER_OCTETS, make_raw(element.contents.p, half)),
+                          make_tlv(SMIME_BER_OCTETS, make_raw(element.contents.p + half,
+                                                              element.contents.n - half))));
+        else
+            one = make_raw(element.whole.p, element.whole.n);
+        made = make_join(2, made, one);
+    }
+    assert_int_equal(der.n, 0);
+    return made;
+}
+
 #endif
