@@ -141,7 +141,8 @@ look_at_files(void)
         import_files(&services->conf->global);
     }
     flow_services_free(&services);
-    (void)milter_reload_check(&err); /* has told the log */
+    if (milter_reload_check(&err))
+        log_debug(NULL, "files: %s", err.text); /* the warning is written */
     return interval_ms;
 }
 
@@ -170,7 +171,8 @@ keep(void *unused)
         struct timespec wait = { .tv_sec = left_ms / 1000, .tv_nsec = (left_ms % 1000) * 1000000 };
         if (sigtimedwait(&set, NULL, &wait) == SIGUSR1 && !atomic_load(&stop)) {
             struct err err = ERR_INIT;
-            (void)milter_reload_load(&err); /* has told the log */
+            if (milter_reload_load(&err))
+                log_debug(NULL, "reload: %s", err.text); /* the warning is written */
         }
     }
     return unused;

@@ -20,8 +20,8 @@
 
 enum { BACKLOG = 512 };
 
-/* libmilter looks after its stop flag at least every 5 s; the signal makes it at once. */
-enum { JOIN_TRIES = 100, JOIN_PAUSE_MS = 100 };
+/* libmilter looks at its stop flag every 5 s; the signal makes it look at once. */
+enum { JOIN_TRIES = 600, JOIN_PAUSE_MS = 20 };
 
 static pthread_t thread;
 static sem_t go;
@@ -147,32 +147,44 @@ milter_listener_start(struct err *err)
     return ERR_OK;
 }
 
-enum err_code
+void
 milter_listener_wait(struct err *err)
 {
     struct pollfd fds = { .fd = wake[0], .events = POLLIN };
 
     while (!atomic_load(&stopping) && !atomic_load(&ended)) {
-        if (poll(&fds, 1, -1) < 0 && errno != EINTR)
-            return err_set_errno(err, errno, "cannot wait for signals");
+        if (poll(&fds, 1, -1) < 0 && errno != EINTR) {
+            err_set_errno(err, errno, "cannot wait for signals");
+            return;
+        }
     }
     if (!atomic_load(&stopping))
-        return err_set(err, ERR_TEMP, "libmilter stopped by itself");
-    return ERR_OK;
+        err_set(err, ERR_TEMP, "libmilter stopped by itself");
+}
+
+/* Sets libmilter's flag, and then waits for the lock that its listener holds while it polls. */
+static void *
+stop_libmilter(void *unused)
+{
+    (void)smfi_stop();
+    return unused;
 }
 
 void
 milter_listener_deinit(void)
 {
-    if (atomic_load(&started)) {
-        (void)smfi_stop();
+    pthread_t stopper;
+
+    if (atomic_load(&started) && pthread_create(&stopper, NULL, stop_libmilter, NULL) == 0) {
         sem_post(&go);
         for (int i = 0; i < JOIN_TRIES && !atomic_load(&ended); i++) {
             pthread_kill(thread, SIGUSR2);
             (void)poll(NULL, 0, JOIN_PAUSE_MS);
         }
-        if (atomic_load(&ended))
+        if (atomic_load(&ended)) {
+            pthread_join(stopper, NULL);
             pthread_join(thread, NULL);
+        }
     }
     /* libmilter leaves it behind when it runs as root. */
     if (unix_path)

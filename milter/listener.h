@@ -30,8 +30,8 @@ ERR_CHECKED enum err_code milter_listener_new(const struct conf_global *global, 
 /* Starts libmilter, and from here on takes signals. */
 ERR_CHECKED enum err_code milter_listener_start(struct err *err);
 
-/* Returns when we are told to stop (ERR_OK) or libmilter ended by itself (ERR_TEMP). */
-ERR_CHECKED enum err_code milter_listener_wait(struct err *err);
+/* Returns when we are told to stop, or when libmilter ended by itself; then `err` says so. */
+void milter_listener_wait(struct err *err);
 
 /* Stops taking connections and removes the socket. */
 void milter_listener_deinit(void);

@@ -163,13 +163,12 @@ run(const struct options *options, struct conf *conf, int *ready_fd, struct err 
 {
     int64_t eom_timeout_ms = conf->global.eom_timeout;
 
-    if (open_all(options, conf, err) || start_all(err))
-        goto out;
-    log_info(NULL, "smimed %s is ready on %s", SMIMED_VERSION, conf->global.socket);
-    milter_notify_ready("ready");
-    milter_process_ready(ready_fd);
-    (void)milter_listener_wait(err);
-out:
+    if (open_all(options, conf, err) == ERR_OK && start_all(err) == ERR_OK) {
+        log_info(NULL, "smimed %s is ready on %s", SMIMED_VERSION, conf->global.socket);
+        milter_notify_ready("ready");
+        milter_process_ready(ready_fd);
+        milter_listener_wait(err);
+    }
     if (err->code)
         log_warn("fatal", NULL, "smimed ends: %s", err->text);
     if (!stop_all(options, eom_timeout_ms))
