@@ -1,10 +1,7 @@
 #include "pki/crypto.h"
 
 #include <stdarg.h>
-#include <malloc.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -20,48 +17,6 @@ enum { SECURE_PIECE = 32 };
 /* Written once, before other threads exist (header). */
 static size_t secure_bytes;
 static bool secure_is_locked;
-static bool wipes_freed;
-
-static void *
-wiping_malloc(size_t n, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    return n ? malloc(n) : NULL;
-}
-
-static void
-wiping_free(void *p, const char *file, int line)
-{
-    (void)file;
-    (void)line;
-    if (p)
-        explicit_bzero(p, malloc_usable_size(p));
-    free(p);
-}
-
-/* Never realloc: it may leave the old bytes behind. */
-static void *
-wiping_realloc(void *p, size_t n, const char *file, int line)
-{
-    size_t old = p ? malloc_usable_size(p) : 0;
-    void *moved;
-
-    if (n == 0) {
-        wiping_free(p, file, line);
-        return NULL;
-    }
-    if (p && n <= old && n >= old / 2)
-        return p;
-    moved = malloc(n);
-    if (!moved)
-        return NULL;
-    if (p)
-        memcpy(moved, p, old < n ? old : n);
-    wiping_free(p, file, line);
-    return moved;
-}
-
 static size_t
 secure_size(size_t keys)
 {
@@ -108,8 +63,6 @@ pki_crypto_init(size_t keys, struct err *err)
     if (OpenSSL_version_num() < 0x30000000UL)
         return err_set(err, ERR_PERM, "OpenSSL 3.0 or newer is needed, this is %s",
                        OpenSSL_version(OPENSSL_VERSION));
-    /* Refused by the library once it has allocated anything: see the fact wipes_freed. */
-    wipes_freed = CRYPTO_set_mem_functions(wiping_malloc, wiping_realloc, wiping_free) == 1;
     if (!OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_LOAD_CONFIG, NULL))
         return pki_crypto_fail(err, ERR_PERM, "OpenSSL cannot be initialised");
     if (!CRYPTO_secure_malloc_initialized()) {
@@ -140,7 +93,6 @@ pki_crypto_get(struct pki_crypto_facts *out)
         .secure_bytes = secure_bytes,
         .secure_used = secure_bytes ? CRYPTO_secure_used() : 0,
         .secure_is_locked = secure_is_locked,
-        .wipes_freed = wipes_freed,
     };
 }
 

@@ -11,9 +11,8 @@
  * operation in the ordinary heap and wipes when the key is freed, and intermediate numbers of an
  * operation, which it wipes at its end.
  *
- * For the same reason the library's allocator is replaced by one that wipes what it frees, if this
- * runs before the library was used for anything: the decoder frees the DER of a private key, and
- * BIOs free plaintext, as they are (3.0.22, decode_der2key.c).
+ * The decoder frees the DER of a private key, and BIOs free plaintext, as they are (3.0.22, decode_der2key.c): the
+ * programs replace free() for that (util/wipe.h).
  *
  * Threads: pki_crypto_init runs once, before any other thread; the rest is free.
  */
@@ -48,7 +47,6 @@ struct pki_crypto_facts {
     size_t secure_bytes;   /* size of the secure heap, 0: there is none */
     size_t secure_used;    /* taken now */
     bool secure_is_locked; /* false: it can be swapped out (RLIMIT_MEMLOCK) */
-    bool wipes_freed;      /* what the library frees is overwritten first */
 };
 
 void pki_crypto_get(struct pki_crypto_facts *out);

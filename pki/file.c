@@ -191,21 +191,28 @@ bytes_write(int fd, const char *path, struct span bytes, struct err *err)
     return ERR_OK;
 }
 
+/* The folder that `path` stands in. */
+static void
+parent_get(const char *path, char *folder, size_t size)
+{
+    char *slash;
+
+    snprintf(folder, size, "%s", path);
+    slash = strrchr(folder, '/');
+    if (!slash)
+        snprintf(folder, size, ".");
+    else
+        slash[slash == folder] = '\0';
+}
+
 /* The folder's entry must be on disk too, or a crash loses a key whose PKCS#12 was already moved.
  */
 static enum err_code
-folder_write(const char *path, struct err *err)
+folder_write(const char *folder, struct err *err)
 {
-    char folder[PATH_MAX];
-    char *slash;
-    int fd;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     enum err_code code = ERR_OK;
 
-    snprintf(folder, sizeof folder, "%s", path);
-    slash = strrchr(folder, '/');
-    if (slash)
-        slash[slash == folder] = '\0';
-    fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fsync(fd) != 0)
         code = err_set_errno(err, errno, "%s", folder);
     if (fd >= 0)
@@ -213,12 +220,42 @@ folder_write(const char *path, struct err *err)
     return code;
 }
 
+static enum err_code
+owner_set(int fd, const char *folder, struct err *err)
+{
+    struct stat st;
+
+    if (geteuid() != 0)
+        return ERR_OK;
+    if (stat(folder, &st) != 0 || fchown(fd, st.st_uid, st.st_gid) != 0)
+        return err_set_errno(err, errno, "the owner of %s", folder);
+    return ERR_OK;
+}
+
+enum err_code
+pki_file_folder_new(const char *path, struct err *err)
+{
+    char parent[PATH_MAX];
+    enum err_code code = ERR_OK;
+    int fd;
+
+    if (mkdir(path, 0700) != 0)
+        return errno == EEXIST ? ERR_OK : err_set_errno(err, errno, "%s", path);
+    parent_get(path, parent, sizeof parent);
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return err_set_errno(err, errno, "%s", path);
+    code = owner_set(fd, parent, err);
+    close(fd);
+    return code == ERR_OK ? folder_write(parent, err) : code;
+}
+
 enum err_code
 pki_file_write(const char *path, struct span bytes, bool *made, struct err *err)
 {
-    char temporary[PATH_MAX];
-    enum err_code code = ERR_OK;
-    int fd = -1;
+    char temporary[PATH_MAX], folder[PATH_MAX];
+    enum err_code code;
+    int fd;
     bool linked = false;
 
     *made = false;
@@ -227,7 +264,10 @@ pki_file_write(const char *path, struct span bytes, bool *made, struct err *err)
     fd = mkostemps(temporary, (int)strlen(".tmp"), O_CLOEXEC); /* mode 0600 */
     if (fd < 0)
         return err_set_errno(err, errno, "%s", temporary);
-    code = bytes_write(fd, temporary, bytes, err);
+    parent_get(path, folder, sizeof folder);
+    code = owner_set(fd, folder, err);
+    if (code == ERR_OK)
+        code = bytes_write(fd, temporary, bytes, err);
     /* link, not rename: it refuses to replace what somebody put there. */
     if (code == ERR_OK && link(temporary, path) == 0)
         linked = true;
@@ -236,7 +276,7 @@ pki_file_write(const char *path, struct span bytes, bool *made, struct err *err)
     close(fd);
     unlink(temporary);
     if (code == ERR_OK && linked)
-        code = folder_write(path, err);
+        code = folder_write(folder, err);
     *made = code == ERR_OK && linked;
     return code;
 }

@@ -36,9 +36,13 @@ ERR_CHECKED enum err_code pki_file_names_load(const char *folder, unsigned depth
                                               struct pki_file_names *out, struct err *err);
 void pki_file_names_free(struct pki_file_names *names); /* empties it */
 
-/* Writes a new file of mode 0600, synced and whole or not at all; one that is there is left alone:
- * ERR_NOTFOUND is never returned, *made says whether it was written. */
+/* Writes a new file of mode 0600, synced, whole or not at all. One that is there is left alone:
+ * *made says whether it was written. When root writes, the file is given to the owner of its
+ * folder, so that a daemon with a user of its own can read what the administrator imports. */
 ERR_CHECKED enum err_code pki_file_write(const char *path, struct span bytes, bool *made,
                                          struct err *err);
+
+/* A private folder (0700), owned like the folder it stands in; one that is there is fine. */
+ERR_CHECKED enum err_code pki_file_folder_new(const char *path, struct err *err);
 
 #endif

@@ -60,7 +60,8 @@ struct pki_import_args {
     const char *file;          /* a PKCS#12 file, at most 1 MiB */
     const char *password_file; /* its first line; an empty password is ERR_PERM */
     const char *folder;        /* the keyring's folder */
-    const char *address;       /* NULL: from the certificate */
+    const char *address;       /* NULL: from each certificate. Else one of them must carry it */
+    bool guarded;              /* refuse a password file that others can read (unattended import) */
 };
 
 /* Reads keys, certificates and histories of a PKCS#12 (old RC2-40 and 3DES ones too, in a library context of
