@@ -18,6 +18,9 @@ enum mime_parameter_flag {
     MIME_PARAMETER_UNQUOTED = 1 << 4,     /* a value needed quotes and had none */
     MIME_PARAMETER_EIGHTBIT = 1 << 5,     /* bytes above 127, anywhere in the field */
     MIME_PARAMETER_EXTENDED = 1 << 6,     /* a name with '*' was percent-decoded (RFC 2231 4) */
+    /* A backslash in quotes stood before something else than '"' and '\': it was taken off, as the
+     * grammar has it, and some readers keep it ("C:\dir", and a boundary nobody agrees on). */
+    MIME_PARAMETER_ESCAPE = 1 << 7,
 };
 
 enum { MIME_PARAMETER_LIMIT = 200, MIME_PARAMETER_LIMIT_BYTES = 64 * 1024 };

@@ -96,6 +96,8 @@ take_quoted(struct parser *parser)
         if (c == '\\' && !at_end(parser)) {
             c = peek(parser);
             parser->at++;
+            if (c != '"' && c != '\\')
+                parser->to->flags |= MIME_PARAMETER_ESCAPE;
         }
         put_folded(parser, c);
     }

@@ -12,6 +12,7 @@ enum {
     UNQ = MIME_PARAMETER_UNQUOTED,
     BIT = MIME_PARAMETER_EIGHTBIT,
     EXT = MIME_PARAMETER_EXTENDED,
+    ESC = MIME_PARAMETER_ESCAPE,
 };
 
 static struct mime_parameters *
@@ -153,6 +154,7 @@ what_parsers_read_differently_is_flagged(void **state)
         { "a/b; boundary*=''y; boundary=x", "a/b", "boundary=y|", DUP | EXT },
         { "a/b; boundary=x; boundary*0=y", "a/b", "boundary=x|", DUP | CON },
         { "a/b; boundary*0=y; boundary=x; boundary*1=z", "a/b", "boundary=yz|", DUP | CON },
+        { "a/b; name=\"C:\\dir\"; boundary=\"x\\y\"", "a/b", "name=C:dir|boundary=xy|", ESC },
         { "a/b; n*0=x; n*0=y", "a/b", "n=x|", DUP | CON },
         { "a/b; n*0=x; n*2=y", "a/b", "n=x|", SYN | CON },
         { "a/b; n*1=x", "a/b", "", SYN | CON },
