@@ -36,7 +36,7 @@ ask(const struct postfix *postfix, const char *option, struct buf *out, struct e
         "smtpd_milter_maps",      "milter_connect_timeout",
         "milter_command_timeout", "milter_content_timeout",
         "queue_directory",        "mail_owner",
-        "compatibility_level",
+        "compatibility_level",    "internal_mail_filter_classes",
     };
     enum { NAMES = sizeof names / sizeof names[0] };
     const char *argv[NAMES + 6] = { "postconf" };
@@ -342,6 +342,13 @@ check_rest(struct postfix *postfix)
     ctl_doctor_report_write(
         postfix->report, atoi(value) >= 6 ? CTL_DOCTOR_LEVEL_OK : CTL_DOCTOR_LEVEL_FAIL,
         "postfix.protocol", "set milter_protocol = 6", "milter_protocol is %s", value);
+    get_main(postfix, "internal_mail_filter_classes", value, sizeof value);
+    ctl_doctor_report_write(
+        postfix->report, strstr(value, "bounce") ? CTL_DOCTOR_LEVEL_OK : CTL_DOCTOR_LEVEL_WARN,
+        "postfix.bounces",
+        "set internal_mail_filter_classes = bounce, notify: what Postfix writes "
+        "itself passes no milter otherwise",
+        "internal_mail_filter_classes is %s", value[0] ? value : "empty");
     if (get_main(postfix, "smtpd_milter_maps", value, sizeof value) && value[0])
         ctl_doctor_report_write(postfix->report, CTL_DOCTOR_LEVEL_WARN, "postfix.milter-maps",
                                 "clients that the map exempts get past smimed; look at its entries",
