@@ -18,7 +18,8 @@ enum {
     LOG_LINE_BYTES = 8192,
     LOG_VALUE_BYTES = 4096,
     LOG_ID_BYTES = 256,
-    LOG_KEYS = 64, /* conditions that are throttled at once; the oldest gives way */
+    LOG_JSON_END_BYTES = 8, /* kept free for what closes the line */
+    LOG_KEYS = 64,          /* conditions that are throttled at once; the oldest gives way */
     LOG_KEY_BYTES = 48,
     LOG_THROTTLE_MS = 60000,
 };
@@ -26,6 +27,7 @@ enum {
 struct log_key {
     char name[LOG_KEY_BYTES];
     int64_t written_ms;
+    uint64_t turn; /* the lowest is the oldest */
     unsigned held; /* lines not written since */
 };
 
@@ -41,6 +43,7 @@ static struct {
     char ident[64];
     char debug_for[LOG_ID_BYTES];
     struct log_key keys[LOG_KEYS];
+    uint64_t turns;
 } log_state = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
     .level = LOG_LEVEL_INFO,
@@ -162,6 +165,9 @@ log_json_member(struct log_text *line, const char *name, const char *value, bool
 {
     size_t before = line->n;
 
+    /* A value that is no number after all must not break the line for whoever reads it. */
+    if (is_number && (!value || !*value || value[strspn(value, "0123456789")]))
+        is_number = false;
     log_text_put(line, line->n > 1 ? ",\"" : "\"");
     log_text_put_json(line, span_str(name));
     log_text_put(line, is_number ? "\":" : "\":\"");
@@ -184,6 +190,29 @@ log_json_open(struct log_text *line, enum log_level level, const char *id)
     log_json_member(line, "time", when, false);
     log_json_member(line, "level", log_level_name(level), false);
     log_json_member(line, "id", id, false);
+}
+
+/* The prose of a line. Other than a field it is cut where the line is full. */
+static void
+log_json_message(struct log_text *line, const char *text)
+{
+    log_text_put(line, ",\"message\":\"");
+    log_text_put_json(line, span_str(text));
+    line->size += LOG_JSON_END_BYTES - 2;
+    if (line->full) {
+        line->full = false;
+        log_text_put(line, "...");
+    }
+    log_text_put(line, "\"");
+    line->size -= LOG_JSON_END_BYTES - 2;
+}
+
+static void
+log_json_close(struct log_text *line)
+{
+    line->size += LOG_JSON_END_BYTES;
+    line->full = false;
+    log_text_put(line, "}");
 }
 
 /* An id comes from the MTA, but may be an address of a client that chose its name. */
@@ -210,16 +239,14 @@ log_put_text(enum log_level level, const char *id, const char *key, const char *
 
     snprintf(number, sizeof number, "%u", held);
     if (log_state.form == LOG_FORM_JSON) {
-        line.size -= 1; /* for the brace */
+        line.size -= LOG_JSON_END_BYTES;
         log_json_open(&line, level, id);
         if (key)
             log_json_member(&line, "key", key, false);
         if (held)
             log_json_member(&line, "repeated", number, true);
-        log_json_member(&line, "message", text, false);
-        line.size += 1;
-        line.full = false;
-        log_text_put(&line, "}");
+        log_json_message(&line, text);
+        log_json_close(&line);
     } else {
         char safe[LOG_LINE_BYTES - LOG_ID_BYTES - 64];
 
@@ -280,7 +307,7 @@ log_key_get(const char *name)
         struct log_key *key = &log_state.keys[i];
         if (strncmp(key->name, name, LOG_KEY_BYTES - 1) == 0)
             return key;
-        if (key->name[0] == '\0' || key->written_ms < oldest->written_ms)
+        if (key->name[0] == '\0' || key->turn < oldest->turn)
             oldest = key;
         if (key->name[0] == '\0')
             break; /* rows fill from the front */
@@ -309,6 +336,7 @@ log_warn(const char *key, const char *id, const char *format, ...)
     } else {
         log_put_text(LOG_LEVEL_WARN, id ? id : "NOQUEUE", key, text, row->held);
         row->written_ms = now;
+        row->turn = ++log_state.turns;
         row->held = 0;
     }
     pthread_mutex_unlock(&log_state.lock);
@@ -348,13 +376,11 @@ log_fields(enum log_level level, const char *id, const struct log_field *fields,
         return;
     pthread_mutex_lock(&log_state.lock);
     if (log_state.form == LOG_FORM_JSON) {
-        line.size -= 1;
+        line.size -= LOG_JSON_END_BYTES;
         log_json_open(&line, level, id ? id : "NOQUEUE");
         for (size_t i = 0; i < count; i++)
             log_json_member(&line, fields[i].name, fields[i].value, fields[i].is_number);
-        line.size += 1;
-        line.full = false;
-        log_text_put(&line, "}");
+        log_json_close(&line);
     } else {
         log_text_open(&line, level, id ? id : "NOQUEUE");
         for (size_t i = 0; i < count; i++)

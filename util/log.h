@@ -45,7 +45,7 @@ void log_warn(const char *key, const char *id, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* One line made of fields (the outcome line). In JSON form each field is a member. Values are given
- * raw; escaping and quoting happen here. */
+ * raw; escaping and quoting happen here. A field that does not fit into 8 KiB is left out. */
 struct log_field {
     const char *name;
     const char *value;
