@@ -1,0 +1,33 @@
+#include "ctl/people.h"
+
+#include "flow/names.h"
+#include "util/clock.h"
+
+enum err_code
+ctl_people_find(struct flow_services *services, const char *address, enum pki_use use,
+                const char *trust, struct directory_lookup_result *result, struct err *err)
+{
+    const struct directory_lookup_question question = {
+        .address = address,
+        .trust = flow_services_trust(services, trust),
+        .revocation = flow_names_revocation(services->conf->global.revocation_outbound),
+        .policy = &services->leaf_policy,
+        .now = clock_now_s()
+    };
+
+    /* Without a trust set the lookup would ask for no path at all: here that is a wrong
+     * configuration. */
+    if (!question.trust) {
+        *result = (struct directory_lookup_result){ .list = NULL };
+        return err_set(err, ERR_PERM, "there is no trust \"%s\" to judge certificates with", trust);
+    }
+    if (use == PKI_USE_SIGN)
+        return directory_lookup_key(services->lookup, &question, result, err);
+    return directory_lookup_certificate(services->lookup, &question, result, err);
+}
+
+const char *
+ctl_people_own_trust(const struct flow_services *services, const struct conf_rule *rule)
+{
+    return flow_services_trust(services, "default") ? "default" : rule->trust;
+}

@@ -1,0 +1,23 @@
+/*
+ * The people of a message, asked for as the daemon asks: the sender's keys, the recipients'
+ * certificates.
+ *
+ * Our own keys and additional recipients are judged by the trust set "default" where there is one,
+ * else by that of the rule; recipients by that of their rule (flow/facts.h). Threads: one.
+ */
+#ifndef CTL_PEOPLE_H
+#define CTL_PEOPLE_H
+
+#include "directory/lookup.h"
+#include "flow/services.h"
+
+/* One question of the outbound direction. */
+ERR_CHECKED enum err_code ctl_people_find(struct flow_services *services, const char *address,
+                                          enum pki_use use, const char *trust,
+                                          struct directory_lookup_result *result, struct err *err);
+
+/* The name of the trust set for our own keys. */
+const char *ctl_people_own_trust(const struct flow_services *services,
+                                 const struct conf_rule *rule);
+
+#endif
