@@ -117,7 +117,17 @@ check: ## install what is missing, build, run every test; PARTS="checks unit sce
 		/usr/bin/python3 tests/run.py $(BUILD) $(PARTS)
 
 .PHONY: test-programs
-test-programs: $(patsubst %.c,$(BUILD)/%,$(unit_sources)) $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%-replay,$(wildcard tests/fuzz/fuzz_*.c))
+test-programs: $(BUILD)/tests/checks/print_conf $(patsubst %.c,$(BUILD)/%,$(unit_sources)) $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%-replay,$(wildcard tests/fuzz/fuzz_*.c))
+
+# What comes from the parameter table: conf/smimed.conf and docs/smimed.conf.5.
+$(BUILD)/tests/checks/print_conf: $(BUILD)/tests/checks/print_conf.o $(BUILD)/conf.a $(BUILD)/util.a
+	$(say) LD $@
+	$(q)$(CC) $(LDFLAGS) -o $@ $< $(BUILD)/conf.a $(BUILD)/util.a $(LDLIBS)
+
+docs: $(BUILD)/tests/checks/print_conf ## write what comes from the parameter table: sample and smimed.conf(5)
+	$(BUILD)/tests/checks/print_conf sample > conf/smimed.conf
+	$(BUILD)/tests/checks/print_conf manual > docs/smimed.conf.5
+.PHONY: docs
 
 deps: ## install what building needs
 	@tests/deps.sh build

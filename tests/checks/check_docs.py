@@ -2,6 +2,7 @@
 """The documents: links lead somewhere, man pages are well-formed, every parameter and reason word is documented, and nothing
 that was taken from elsewhere or left unfinished is in the tree."""
 
+import os
 import pathlib
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("SMIMED_BUILD", TOP / "build/out"))
 
 
 def broken_links():
@@ -36,6 +38,11 @@ def man_pages():
 
 
 def parameters():
+    """Sample and manual are what the table prints, and name every parameter."""
+    for what, where in (("sample", "conf/smimed.conf"), ("manual", "docs/smimed.conf.5")):
+        printed = subprocess.run([BUILD / "tests/checks/print_conf", what], capture_output=True, check=True).stdout
+        if printed != (TOP / where).read_bytes():
+            yield f"{where} is not what the table prints: make docs"
     table = re.findall(r"^CONF_(?:GLOBAL|RULE|TRUST|DIRECTORY)\((\w+),", (TOP / "conf/params.def").read_text(), re.M)
     if len(table) < 50:
         yield f"only {len(table)} parameters were found in the table"
