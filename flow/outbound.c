@@ -153,9 +153,7 @@ outbound_is_local(const struct flow_message *message)
     if (!domains[0] || !message->sender[0])
         return true;
     for (i = 0; domains[i]; i++) {
-        bool is_pattern = strchr(domains[i], '@') || domains[i][0] == '.';
-
-        snprintf(pattern, sizeof(pattern), "%s%s", is_pattern ? "" : "@", domains[i]);
+        snprintf(pattern, sizeof(pattern), "@%s", domains[i]);
         if (mime_address_match(pattern, message->sender))
             return true;
     }

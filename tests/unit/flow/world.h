@@ -104,7 +104,9 @@ world_make(struct world *world)
     world_user(world, &world->sub, "bob", "bob@example.net",
                &(struct testca_args){ .key_index = 2 }, &world->bob);
     world_user(world, &world->sub, "carol", "carol@example.net",
-               &(struct testca_args){ .key_type = TESTCA_P256 }, &world->carol);
+               &(struct testca_args){ .key_type = TESTCA_P256,
+                                      .key_usage = "critical,digitalSignature,keyAgreement" },
+               &world->carol);
     world_user(world, &world->sub, "vault", "vault@example.org",
                &(struct testca_args){ .key_index = 3 }, &world->vault);
     world_user(world, &world->sub, "erin", "erin@example.net", &old, &world->erin);
@@ -433,20 +435,19 @@ world_write(const struct world *world, const char *name, struct span bytes)
 static inline char *
 world_read(const struct world *world, const char *name, size_t *n)
 {
-    char path[512];
+    char path[512], *text;
+    struct stat status;
     FILE *in;
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    int c;
+    size_t size;
 
     snprintf(path, sizeof path, "%s/%s", world->folder, name);
     in = fopen(path, "r");
     assert_non_null(in);
-    while ((c = getc(in)) != EOF)
-        putc(c, out);
+    assert_int_equal(fstat(fileno(in), &status), 0);
+    text = malloc((size_t)status.st_size + 1);
+    size = fread(text, 1, (size_t)status.st_size, in);
+    text[size] = 0;
     fclose(in);
-    fclose(out);
     if (n)
         *n = size;
     return text;
