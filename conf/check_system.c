@@ -126,12 +126,12 @@ conf_check_path(struct conf_parser *parser, const struct conf_param *param, cons
 
 /* The folder of a socket. Below /run it is made when the service starts. */
 static void
-conf_check_socket(struct conf_report *report, const struct conf_param *param, const char *path,
+conf_check_socket(struct conf_report *report, const struct conf_param *param, const char *value,
                   const struct conf_origin *at)
 {
+    const char *path = strchr(value, '/');
     char folder[1100];
-    const char *slash = strrchr(path, '/');
-    size_t n = slash ? (size_t)(slash - path) : 0;
+    size_t n = path ? (size_t)(strrchr(path, '/') - path) : 0;
     struct stat st;
 
     if (n == 0 || n >= sizeof folder || strncmp(path, "/run/", 5) == 0 ||
@@ -141,7 +141,7 @@ conf_check_socket(struct conf_report *report, const struct conf_param *param, co
     folder[n] = '\0';
     if (stat(folder, &st) < 0 || !S_ISDIR(st.st_mode))
         conf_report_set(report, at, "%s = %s: there is no folder %s for the socket", param->name,
-                        path, folder);
+                        value, folder);
 }
 
 static void
@@ -161,7 +161,7 @@ conf_check_string(struct conf_parser *parser, const struct conf_param *param, co
         break;
     case CONF_TYPE_SOCKET:
         if (strncmp(value, "unix:", 5) == 0)
-            conf_check_socket(&parser->report, param, value + 5, at);
+            conf_check_socket(&parser->report, param, value, at);
         break;
     case CONF_TYPE_PATH:
         conf_check_socket(&parser->report, param, value, at);

@@ -373,7 +373,7 @@ log_lines_of_threads_do_not_mix(void **state)
 static int syslog_priority;
 static char syslog_text[256];
 
-void syslog(int priority, const char *format, ...);
+void syslog(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void
 syslog(int priority, const char *format, ...)
 {
@@ -385,7 +385,8 @@ syslog(int priority, const char *format, ...)
     va_end(args);
 }
 
-void __syslog_chk(int priority, int flag, const char *format, ...);
+void __syslog_chk(int priority, int flag, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void
 __syslog_chk(int priority, int flag, const char *format, ...)
 {

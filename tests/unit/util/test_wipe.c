@@ -20,6 +20,7 @@
 WIPE_EVERY_FREE
 
 static const char canary[] = "canary-of-plaintext-7f3a9c";
+enum { NEEDLE = 18 }; /* octets of it that are looked for, from the fifth on */
 
 /* How often the canary stands in the writable memory of this process, as an attacker with a dump
  * would look for it. The needle is put together here so that it is not itself found twice. */
@@ -41,13 +42,13 @@ count_canaries(void)
         if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) != 3 || rights[1] != 'w' ||
             !strstr(line, "[heap]"))
             continue;
-        for (; from < to; from += sizeof page - sizeof canary) {
+        for (; from < to; from += sizeof page - (NEEDLE - 1)) {
             size_t n = to - from < sizeof page ? to - from : sizeof page;
 
             if (fseek(memory, (long)from, SEEK_SET) != 0 || fread(page, 1, n, memory) != n)
                 break;
-            for (unsigned char *p = page; (p = memmem(p, n - (size_t)(p - page), canary + 4, 18));
-                 p++)
+            for (unsigned char *p = page;
+                 (p = memmem(p, n - (size_t)(p - page), canary + 4, NEEDLE)); p++)
                 count++;
             if (n < sizeof page)
                 break;
