@@ -97,6 +97,18 @@ $(BUILD)/tests/unit/$(1)/test_%: $(BUILD)/tests/unit/$(1)/test_%.o $(patsubst %,
 endef
 $(foreach f,$(folders),$(eval $(call unit_rule,$(f))))
 
+# The two doors are programs; for their tests all but main.o is an archive, so that a test links what it needs.
+define door_rule
+$(BUILD)/tests/$(1)-door.a: $(filter-out $(BUILD)/$(1)/main.o,$(call objects,$(1)))
+	@mkdir -p $$(@D) && rm -f $$@
+	$$(say) AR $$@
+	$$(q)$$(AR) rcs $$@ $$^
+$(BUILD)/tests/unit/$(1)/test_%: $(BUILD)/tests/unit/$(1)/test_%.o $(BUILD)/tests/$(1)-door.a $(libs)
+	$$(say) LD $$@
+	$$(q)$$(CC) $$(LDFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group -lcmocka $$(LDLIBS_milter) $$(LDLIBS)
+endef
+$(foreach f,milter ctl,$(eval $(call door_rule,$(f))))
+
 unit: $(unit_programs) ## run the unit tests (T=folder for one folder)
 	@failed=0; for t in $(unit_programs); do echo "== $$t"; $$t || failed=1; done; exit $$failed
 

@@ -1,0 +1,162 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+
+#include "milter/budget.h"
+#include "util/clock.h"
+
+static int
+begin(void **state)
+{
+    (void)state;
+    milter_budget_reset();
+    return 0;
+}
+
+static void
+budget_takes_as_many_messages_as_allowed(void **state)
+{
+    struct milter_budget_facts facts;
+
+    (void)state;
+    assert_true(milter_budget_take_message(2, 1000));
+    assert_true(milter_budget_take_message(2, 1000));
+    assert_false(milter_budget_take_message(2, 1000));
+    assert_true(milter_budget_take_message(3, 1000)); /* a reload raised it */
+    milter_budget_release_message(MILTER_RESULT_DELIVERED);
+    milter_budget_release_message(MILTER_RESULT_REFUSED);
+    assert_true(milter_budget_take_message(2, 1000));
+    milter_budget_get(&facts);
+    assert_int_equal(facts.messages, 2);
+    assert_int_equal(facts.messages_total, 4);
+    assert_int_equal(facts.results[MILTER_RESULT_BUSY], 1);
+    assert_int_equal(facts.results[MILTER_RESULT_DELIVERED], 1);
+    assert_int_equal(facts.results[MILTER_RESULT_REFUSED], 1);
+}
+
+static void
+budget_of_connections_counts_the_refused(void **state)
+{
+    struct milter_budget_facts facts;
+
+    (void)state;
+    assert_true(milter_budget_take_connection(1));
+    assert_false(milter_budget_take_connection(1));
+    milter_budget_release_connection();
+    assert_true(milter_budget_take_connection(1));
+    milter_budget_get(&facts);
+    assert_int_equal(facts.connections, 1);
+    assert_int_equal(facts.connections_total, 2);
+    assert_int_equal(facts.connections_refused, 1);
+}
+
+static void
+budget_of_octets_stops_the_message_that_asks_for_more(void **state)
+{
+    struct milter_budget_facts facts;
+    uint64_t a = 0, b = 0;
+
+    (void)state;
+    assert_true(milter_budget_set_bytes(&a, 600, 1000));
+    assert_true(milter_budget_set_bytes(&b, 400, 1000));
+    assert_false(milter_budget_set_bytes(&b, 401, 1000));
+    assert_true(milter_budget_set_bytes(&a, 600, 1000)); /* asks for nothing */
+    assert_false(milter_budget_take_message(10, 1000));
+    assert_true(milter_budget_set_bytes(&b, 0, 1000));
+    assert_true(milter_budget_take_message(10, 1000));
+    assert_true(milter_budget_set_bytes(&a, 0, 0));
+    milter_budget_get(&facts);
+    assert_int_equal(facts.bytes, 0);
+    assert_int_equal(facts.bytes_peak, 1001);
+}
+
+static void *
+release_soon(void *unused)
+{
+    struct milter_budget_facts facts;
+
+    do
+        milter_budget_get(&facts);
+    while (facts.slots_waiting == 0);
+    milter_budget_release_slot();
+    return unused;
+}
+
+static void
+budget_slot_is_waited_for(void **state)
+{
+    pthread_t other;
+
+    (void)state;
+    assert_true(milter_budget_take_slot(1, 0));
+    assert_int_equal(pthread_create(&other, NULL, release_soon, NULL), 0);
+    assert_true(milter_budget_take_slot(1, clock_monotonic_ms() + 60000));
+    pthread_join(other, NULL);
+    milter_budget_release_slot();
+}
+
+static void
+budget_slot_that_does_not_come_free_ends_at_the_deadline(void **state)
+{
+    struct milter_budget_facts facts;
+
+    (void)state;
+    assert_true(milter_budget_take_slot(1, 0));
+    assert_false(milter_budget_take_slot(1, clock_monotonic_ms() + 20));
+    assert_false(milter_budget_take_slot(1, clock_monotonic_ms() - 1));
+    milter_budget_get(&facts);
+    assert_int_equal(facts.slots, 1);
+    assert_int_equal(facts.slots_waiting, 0);
+    milter_budget_release_slot();
+}
+
+static void *
+release_message(void *unused)
+{
+    milter_budget_release_message(MILTER_RESULT_DELIVERED);
+    return unused;
+}
+
+static void
+budget_that_stops_takes_nothing_and_waits_for_the_rest(void **state)
+{
+    pthread_t other;
+
+    (void)state;
+    assert_true(milter_budget_take_message(10, 1000));
+    milter_budget_stop();
+    assert_false(milter_budget_take_message(10, 1000));
+    assert_false(milter_budget_wait_idle(clock_monotonic_ms() + 20));
+    assert_int_equal(pthread_create(&other, NULL, release_message, NULL), 0);
+    assert_true(milter_budget_wait_idle(clock_monotonic_ms() + 60000));
+    pthread_join(other, NULL);
+    assert_true(milter_budget_wait_slots(0));
+}
+
+static void
+budget_results_have_names(void **state)
+{
+    (void)state;
+    for (int i = 0; i < MILTER_RESULT_COUNT; i++)
+        assert_non_null(milter_result_name((enum milter_result)i));
+    assert_string_equal(milter_result_name(MILTER_RESULT_COUNT), "unknown");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(budget_takes_as_many_messages_as_allowed, begin),
+        cmocka_unit_test_setup(budget_of_connections_counts_the_refused, begin),
+        cmocka_unit_test_setup(budget_of_octets_stops_the_message_that_asks_for_more, begin),
+        cmocka_unit_test_setup(budget_slot_is_waited_for, begin),
+        cmocka_unit_test_setup(budget_slot_that_does_not_come_free_ends_at_the_deadline, begin),
+        cmocka_unit_test_setup(budget_that_stops_takes_nothing_and_waits_for_the_rest, begin),
+        cmocka_unit_test(budget_results_have_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
