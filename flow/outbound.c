@@ -316,9 +316,9 @@ void
 flow_outbound_finish(struct flow_message *message, int64_t deadline_ms, struct flow_answer *answer)
 {
     struct flow_outbound *outbound = message->outbound;
-    int64_t start = clock_monotonic_ms();
     struct err err = ERR_INIT;
     enum err_code code;
+    int64_t start;
 
     if (!outbound_is_local(message)) {
         message->outcome.action = "refuse";
@@ -332,6 +332,7 @@ flow_outbound_finish(struct flow_message *message, int64_t deadline_ms, struct f
         flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
         return;
     }
+    start = clock_monotonic_ms();
     code = flow_facts_load(message, &outbound->facts, deadline_ms, &err);
     message->outcome.wait_ms = clock_monotonic_ms() - start;
     message->outcome.has_wait = true;

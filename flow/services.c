@@ -22,7 +22,10 @@ services_complain(void *context, const char *file, const char *text)
 
     if (!complaint->complain)
         return;
-    snprintf(line, sizeof(line), "%s: %s", file ? file : "-", text);
+    if (file && strncmp(text, file, strlen(file)) != 0)
+        snprintf(line, sizeof(line), "%s: %s", file, text);
+    else
+        snprintf(line, sizeof(line), "%s", text);
     complaint->complain(complaint->context, line);
 }
 
