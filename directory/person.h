@@ -1,0 +1,43 @@
+/*
+ * An entry of a directory file, kept small: addresses, logins, and certificates as bytes until
+ * somebody asks for them.                                     RFC 4519, RFC 4523, RFC 2798; MS
+ * proxyAddresses
+ *
+ * Parsing a certificate costs as much as all the rest of an entry; a file of 100,000 people would
+ * take a quarter of a minute at every reload. So an entry's certificates are parsed when it is
+ * first found, and kept.
+ *
+ * Threads: get needs the caller's lock; the rest is immutable.
+ */
+#ifndef DIRECTORY_PERSON_H
+#define DIRECTORY_PERSON_H
+
+#include "directory/directory.h"
+#include "directory/record.h"
+
+struct directory_person {
+    enum directory_kind kind;
+    char *dn;
+    char **addresses; /* formatted, primary first */
+    size_t address_count;
+    char **logins; /* of users only */
+    size_t login_count;
+    struct span *values; /* certificates as they stood there, userSMIMECertificate first */
+    size_t value_count;
+    bool parsed; /* `certificates` and `bad` are filled */
+    struct pki_certificates certificates;
+    size_t bad;
+};
+
+/* Makes an entry of a record; *out is NULL if the record has neither address nor login (a
+ * container). ERR_PERM with "file:line:" for an address that is none, ERR_LIMIT, ERR_NOMEM. */
+ERR_CHECKED enum err_code directory_person_new(const struct conf_directory *conf,
+                                               const struct directory_record *record,
+                                               struct directory_person **out, struct err *err);
+void directory_person_free(struct directory_person **person);
+
+/* The entry as the directory hands it out, returned: directory_entry_free. */
+ERR_CHECKED enum err_code directory_person_get(struct directory_person *person,
+                                               struct directory_entry **out, struct err *err);
+
+#endif
