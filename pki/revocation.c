@@ -139,13 +139,18 @@ enum err_code
 pki_revocation_parse(struct pki_revocation_set *set, struct span bytes, struct err *err)
 {
     enum { DER_SEQUENCE = 0x30 };
+    enum err_code code;
 
     pki_crypto_reset();
     if (bytes.n == 0)
         return err_set(err, ERR_PERM, "no CRL: nothing there");
     if (bytes.n > PKI_REVOCATION_CRL_BYTES)
         return err_set(err, ERR_LIMIT, "a CRL of more than %d octets", PKI_REVOCATION_CRL_BYTES);
-    return bytes.p[0] == DER_SEQUENCE ? der_parse(set, bytes, err) : pem_parse(set, bytes, err);
+    code = bytes.p[0] == DER_SEQUENCE ? der_parse(set, bytes, err) : pem_parse(set, bytes, err);
+    /* A malformed extension leaves errors behind though the CRL is taken (and judged invalid
+     * later). */
+    pki_crypto_reset();
+    return code;
 }
 
 static enum err_code
@@ -303,5 +308,6 @@ STACK_OF(X509_CRL) * pki_revocation_find(const struct pki_revocation_set *set,
         }
     }
     CRL_DIST_POINTS_free(points);
+    pki_crypto_reset();
     return list;
 }

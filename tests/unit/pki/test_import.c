@@ -270,126 +270,6 @@ a_file_without_mac_is_refused(void **state)
     assert_non_null(strstr(err.text, "no MAC"));
 }
 
-/* Takes at most a second of processor time. */
-static enum err_code
-parse_quickly(PKCS12 *p12, struct err *err)
-{
-    unsigned char *der = NULL;
-    int n = i2d_PKCS12(p12, &der);
-    struct pki_pkcs12 out;
-    clock_t before = clock();
-    enum err_code code = pki_pkcs12_parse(span_of(der, (size_t)n), password, &out, err);
-
-    assert_true((clock() - before) / CLOCKS_PER_SEC < 2);
-    pki_pkcs12_free(&out);
-    OPENSSL_free(der);
-    return code;
-}
-
-static void
-iteration_bombs_are_refused_before_they_go_off(void **state)
-{
-    (void)state;
-    const ASN1_INTEGER *iterations = NULL;
-    struct err err = ERR_INIT;
-    PKCS12 *p12 =
-        p12_new((struct testca_args){ .cn = "A", .key_type = TESTCA_P256 }, password, 2048);
-    PKCS12 *patched;
-    unsigned char *der = NULL;
-    int n;
-
-    PKCS12_get0_mac(NULL, NULL, NULL, &iterations, p12);
-    assert_true(ASN1_INTEGER_set((ASN1_INTEGER *)iterations, 0x7fffffff));
-    assert_int_equal(parse_quickly(p12, &err), ERR_LIMIT);
-    err_reset(&err);
-    assert_true(ASN1_INTEGER_set((ASN1_INTEGER *)iterations, -5));
-    assert_int_equal(parse_quickly(p12, &err), ERR_LIMIT);
-    PKCS12_free(p12);
-
-    /* The same in the encryption of the contents, under a good MAC: 65536 is three octets long. */
-    EVP_PKEY *key = testca_key(TESTCA_P256, 0);
-    struct testca_leaf leaf;
-    testca_issue(&ca, &(struct testca_args){ .cn = "A", .key_type = TESTCA_P256 }, &leaf);
-    for (int which = 0; which < 2; which++) {
-        static const unsigned char before[] = { 2, 3, 1, 0, 0 },
-                                   after[] = { 2, 3, 0x7f, 0xff, 0xff };
-        unsigned char *at;
-        p12 = PKCS12_create(password, NULL, key, leaf.x509, NULL, which ? NID_aes_256_cbc : -1,
-                            which ? -1 : NID_aes_256_cbc, 65536, 2048, 0);
-        n = i2d_PKCS12(p12, &der);
-        at = memmem(der, (size_t)n, before, sizeof before);
-        assert_non_null(at);
-        memcpy(at, after, sizeof after);
-        const unsigned char *p = der;
-        patched = d2i_PKCS12(NULL, &p, n);
-        assert_non_null(patched);
-        assert_true(PKCS12_set_mac(patched, password, -1, NULL, 0, 2048, EVP_sha256()));
-        err_reset(&err);
-        assert_int_equal(parse_quickly(patched, &err), ERR_LIMIT);
-        PKCS12_free(patched);
-        PKCS12_free(p12);
-        OPENSSL_free(der);
-        der = NULL;
-    }
-    testca_leaf_free(&leaf);
-}
-
-static void
-scrypt_is_refused(void **state)
-{
-    (void)state;
-    struct err err = ERR_INIT;
-    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(testca_key(TESTCA_P256, 0));
-    X509_ALGOR *scrypt = PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), NULL, 8, NULL, 1024, 8, 1);
-    X509_SIG *sig = PKCS8_set0_pbe(password, -1, info, scrypt);
-    STACK_OF(PKCS12_SAFEBAG) *bags = sk_PKCS12_SAFEBAG_new_null();
-    STACK_OF(PKCS7) *safes = NULL;
-
-    assert_non_null(sig);
-    sk_PKCS12_SAFEBAG_push(bags, PKCS12_SAFEBAG_create0_pkcs8(sig));
-    assert_true(PKCS12_add_safe(&safes, bags, -1, 0, NULL));
-    PKCS12 *p12 = PKCS12_add_safes(safes, 0);
-    assert_true(PKCS12_set_mac(p12, password, -1, NULL, 0, 2048, EVP_sha256()));
-    assert_int_equal(parse_quickly(p12, &err), ERR_PERM);
-    assert_non_null(strstr(err.text, "PBKDF2"));
-    PKCS12_free(p12);
-    sk_PKCS7_pop_free(safes, PKCS7_free);
-    sk_PKCS12_SAFEBAG_pop_free(bags, PKCS12_SAFEBAG_free);
-    PKCS8_PRIV_KEY_INFO_free(info);
-}
-
-static void
-damaged_files_are_refused(void **state)
-{
-    (void)state;
-    PKCS12 *p12 = p12_new((struct testca_args){ .cn = "A", .key_type = TESTCA_P256 }, password, 1);
-    unsigned char *der = NULL, *copy;
-    int n = i2d_PKCS12(p12, &der);
-    struct pki_pkcs12 out;
-
-    for (int i = 0; i < n; i += 1 + i / 16) {
-        struct err err = ERR_INIT;
-        copy = malloc((size_t)i ? (size_t)i : 1);
-        memcpy(copy, der, (size_t)i);
-        assert_int_not_equal(pki_pkcs12_parse(span_of(copy, (size_t)i), password, &out, &err),
-                             ERR_OK);
-        assert_int_equal(out.count, 0);
-        free(copy);
-    }
-    for (int i = 4; i < n; i += 13) {
-        struct err err = ERR_INIT;
-        copy = malloc((size_t)n);
-        memcpy(copy, der, (size_t)n);
-        copy[i] ^= 0x41;
-        if (pki_pkcs12_parse(span_of(copy, (size_t)n), password, &out, &err) == ERR_OK)
-            pki_pkcs12_free(&out);
-        assert_int_equal(ERR_peek_error(), 0);
-        free(copy);
-    }
-    OPENSSL_free(der);
-    PKCS12_free(p12);
-}
-
 static void
 a_wanted_address_must_be_in_a_certificate(void **state)
 {
@@ -628,9 +508,6 @@ main(void)
         TEST(histories_become_a_file_for_each_pair),
         TEST(empty_and_wrong_passwords_are_refused),
         TEST(a_file_without_mac_is_refused),
-        TEST(iteration_bombs_are_refused_before_they_go_off),
-        TEST(scrypt_is_refused),
-        TEST(damaged_files_are_refused),
         TEST(a_wanted_address_must_be_in_a_certificate),
         TEST(an_address_is_no_way_out_of_the_folder),
         TEST(corpus_files_are_imported),
