@@ -1,9 +1,10 @@
 /*
  * A certificate, parsed once and shared.                     RFC 5280 4, RFC 8550 4.4, RFC 9598
  *
- * Immutable and reference counted: parsing costs sixteen times its RSA verification, so nobody parses
- * twice what can be kept. Leaf policy (usage, algorithm, size, address) lives here as our own code,
- * since OpenSSL's S/MIME purposes and its address check are wrong for mail (docs/security.md).
+ * Immutable and reference counted: parsing costs sixteen times its RSA verification, so nobody
+ * parses twice what can be kept. Leaf policy (usage, algorithm, size, address) lives here as our
+ * own code, since OpenSSL's S/MIME purposes and its address check are wrong for mail
+ * (docs/security.md).
  *
  * Threads: any, once parsed.
  */
@@ -29,8 +30,8 @@ enum pki_status {
     PKI_STATUS_TEMP,    /* could not ask: 451, temperror */
 };
 
-/* A status with its reason word (a static string out of the closed list in docs/operations.md, "ok" for
- * OK) and a sentence for people ("the certificate expired on 2026-11-01"). */
+/* A status with its reason word (a static string out of the closed list in docs/operations.md, "ok"
+ * for OK) and a sentence for people ("the certificate expired on 2026-11-01"). */
 struct pki_answer {
     enum pki_status status;
     const char *reason;
@@ -38,16 +39,18 @@ struct pki_answer {
 };
 
 struct pki_certificate_facts {
-    const char *subject;        /* RFC 4514, escaped for one line */
-    const char *issuer;         /* RFC 4514 */
-    const char *serial;         /* hex, upper case, no colons, no leading 00 */
-    const char *fingerprint;    /* SHA-256 of the DER, lower-case hex */
+    const char *subject;     /* RFC 4514, escaped for one line */
+    const char *issuer;      /* RFC 4514 */
+    const char *serial;      /* hex, upper case, no colons, no leading 00 */
+    const char *fingerprint; /* SHA-256 of the DER, lower-case hex */
     time_t not_before, not_after;
-    const char *key_algorithm;  /* "rsa", "ec", "ed25519", "x25519", "dsa", "other" */
+    const char *key_algorithm; /* "rsa", "ec", "ed25519", "x25519", "dsa", "other" */
     unsigned key_bits;
-    const char *const *addresses; /* SAN rfc822Name and SmtpUTF8Mailbox, normalised; NULL-terminated */
-    const char *const *subject_addresses; /* emailAddress of the subject; only where policy allows it */
-    bool bad_address;           /* some address was refused: NUL, control, white space, ... */
+    const char *const
+        *addresses; /* SAN rfc822Name and SmtpUTF8Mailbox, normalised; NULL-terminated */
+    const char *const
+        *subject_addresses; /* emailAddress of the subject; only where policy allows it */
+    bool bad_address;       /* some address was refused: NUL, control, white space, ... */
     bool ca;
     bool self_issued;
 };
@@ -55,7 +58,8 @@ struct pki_certificate_facts {
 /* Strict DER of one certificate, at most 64 KiB; trailing bytes are ERR_PERM. */
 ERR_CHECKED enum err_code pki_certificate_parse(struct span der, struct pki_certificate **out,
                                                 struct err *err);
-struct pki_certificate *pki_certificate_add1(struct pki_certificate *certificate); /* one more reference */
+struct pki_certificate *
+pki_certificate_add1(struct pki_certificate *certificate); /* one more reference */
 void pki_certificate_free(struct pki_certificate **certificate);
 
 const struct pki_certificate_facts *pki_certificate_get(const struct pki_certificate *certificate);
@@ -64,15 +68,15 @@ struct span pki_certificate_der(const struct pki_certificate *certificate); /* b
 bool pki_certificate_is(const struct pki_certificate *a, const struct pki_certificate *b);
 
 struct pki_leaf_policy {
-    bool subject_address;        /* accept emailAddress of the subject */
-    bool fold_local;             /* local parts without regard to case */
-    unsigned rsa_bits_min;       /* 2048 */
+    bool subject_address;  /* accept emailAddress of the subject */
+    bool fold_local;       /* local parts without regard to case */
+    unsigned rsa_bits_min; /* 2048 */
 };
 
-/* Is this leaf good for `use` at `now`, for `address` (NULL: any)? Validity, key usage, extended key
- * usage, algorithms and sizes, address. Not the path. Reasons: cert-expired, cert-not-yet-valid,
- * cert-wrong-usage, cert-wrong-address, cert-weak-key, weak-algorithm, cert-is-ca,
- * unsupported-algorithm. */
+/* Is this leaf good for `use` at `now`, for `address` (NULL: any)? Validity, key usage, extended
+ * key usage, algorithms and sizes, address. Not the path. Reasons: cert-expired,
+ * cert-not-yet-valid, cert-wrong-usage, cert-wrong-address, cert-weak-key, weak-algorithm,
+ * cert-is-ca, unsupported-algorithm. */
 void pki_certificate_check(const struct pki_certificate *certificate, enum pki_use use,
                            const char *address, time_t now, const struct pki_leaf_policy *policy,
                            struct pki_answer *out);

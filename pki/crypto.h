@@ -11,8 +11,8 @@
  * operation in the ordinary heap and wipes when the key is freed, and intermediate numbers of an
  * operation, which it wipes at its end.
  *
- * The decoder frees the DER of a private key, and BIOs free plaintext, as they are (3.0.22, decode_der2key.c): the
- * programs replace free() for that (util/wipe.h).
+ * The decoder frees the DER of a private key, and BIOs free plaintext, as they are (3.0.22,
+ * decode_der2key.c): the programs replace free() for that (util/wipe.h).
  *
  * Threads: pki_crypto_init runs once, before any other thread; the rest is free.
  */
@@ -37,9 +37,9 @@ enum {
  * old; ERR_NOMEM: no secure heap. */
 ERR_CHECKED enum err_code pki_crypto_init(size_t keys, struct err *err);
 
-/* Frees what the library holds for itself, and the secure heap if it is empty. For the very end of a
- * process, when no other thread runs: the library cannot be used again. The library is kept from doing
- * so by itself at exit, since threads of libmilter may still be at work then. */
+/* Frees what the library holds for itself, and the secure heap if it is empty. For the very end of
+ * a process, when no other thread runs: the library cannot be used again. The library is kept from
+ * doing so by itself at exit, since threads of libmilter may still be at work then. */
 void pki_crypto_deinit(void);
 
 struct pki_crypto_facts {

@@ -1,11 +1,11 @@
 /*
  * Keys and certificates of our own users, from files.                     RFC 7292, RFC 5958
  *
- * A keyring is an immutable, shared snapshot of the folder `keys`: each *.pem file below it (one level of
- * subfolders, one per address or as the administrator likes) holds a private key, its certificate
- * and, after it, its chain. Per address any number of pairs: separate signing and encryption
- * certificates, histories. Files that others can read are refused, each named. Keys live in OpenSSL's
- * secure heap and are wiped.
+ * A keyring is an immutable, shared snapshot of the folder `keys`: each *.pem file below it (one
+ * level of subfolders, one per address or as the administrator likes) holds a private key, its
+ * certificate and, after it, its chain. Per address any number of pairs: separate signing and
+ * encryption certificates, histories. Files that others can read are refused, each named. Keys live
+ * in OpenSSL's secure heap and are wiped.
  *
  * Threads: any.
  */
@@ -19,11 +19,12 @@ struct pki_keyring;
 struct pki_key {
     EVP_PKEY *pkey;                      /* borrowed from the keyring */
     struct pki_certificate *certificate; /* borrowed */
-    struct pki_certificates chain;       /* issuers without the root, leaf's issuer first; borrowed */
-    const char *file;                    /* where it came from */
+    struct pki_certificates chain; /* issuers without the root, leaf's issuer first; borrowed */
+    const char *file;              /* where it came from */
 };
 
-/* Told about every file that was left out: unsafe mode, unparsable, key and certificate do not fit. */
+/* Told about every file that was left out: unsafe mode, unparsable, key and certificate do not fit.
+ */
 typedef void pki_keyring_complaint_fn(void *context, const char *file, const char *text);
 
 /* ERR_TEMP if the folder cannot be read. `folder` NULL gives an empty keyring. */
@@ -34,7 +35,8 @@ struct pki_keyring *pki_keyring_add1(struct pki_keyring *keyring);
 void pki_keyring_free(struct pki_keyring **keyring);
 
 size_t pki_keyring_count(const struct pki_keyring *keyring);
-const struct pki_key *pki_keyring_get(const struct pki_keyring *keyring, size_t index); /* borrowed */
+const struct pki_key *pki_keyring_get(const struct pki_keyring *keyring,
+                                      size_t index); /* borrowed */
 
 struct pki_keyring_question {
     const char *address;
@@ -64,15 +66,16 @@ struct pki_import_args {
     bool guarded;              /* refuse a password file that others can read (unattended import) */
 };
 
-/* Reads keys, certificates and histories of a PKCS#12 (old RC2-40 and 3DES ones too, in a library context of
- * their own) and writes one 0600 file per pair into folder/ADDRESS/, written whole or not at all. What
- * is already there is left alone. *count: pairs written. */
+/* Reads keys, certificates and histories of a PKCS#12 (old RC2-40 and 3DES ones too, in a library
+ * context of their own) and writes one 0600 file per pair into folder/ADDRESS/, written whole or
+ * not at all. What is already there is left alone. *count: pairs written. */
 ERR_CHECKED enum err_code pki_keyring_import(const struct pki_import_args *args, size_t *count,
                                              struct err *err);
 
-/* One round over a folder where an enrolment system drops NAME.p12 with NAME.password (or one password file
- * for all, NULL otherwise): imports, then moves to done/ or failed/. A file that is still growing (mtime
- * within 2 s) is left for the next round. *count: pairs written. Complaints as above. */
+/* One round over a folder where an enrolment system drops NAME.p12 with NAME.password (or one
+ * password file for all, NULL otherwise): imports, then moves to done/ or failed/. A file that is
+ * still growing (mtime within 2 s) is left for the next round. *count: pairs written. Complaints as
+ * above. */
 ERR_CHECKED enum err_code pki_keyring_import_folder(const char *watched, const char *password_file,
                                                     const char *folder,
                                                     pki_keyring_complaint_fn *complain,

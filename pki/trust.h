@@ -1,5 +1,6 @@
 /*
- * A trust set: anchors, intermediates that configuration gives, and CRLs of a folder.   RFC 5280 6.1.1
+ * A trust set: anchors, intermediates that configuration gives, and CRLs of a folder.   RFC
+ * 5280 6.1.1
  *
  * Immutable and shared; a new one is loaded and swapped on reload. Nothing fetched or received ever
  * enters the anchors. The network side (AIA, CRL and OCSP over HTTP and LDAP) plugs in below
