@@ -1,8 +1,6 @@
 /*
  * What no single value shows: names that refer to sections, parameters that need others.
  */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "conf/parser.h"
@@ -41,28 +39,24 @@ conf_check_trust(struct conf_parser *parser, const struct conf_section *section,
 {
     const struct conf_private *private = parser->conf->private;
     const struct conf_origin *at = conf_check_origin(section, "trust");
-    char *names = NULL;
+    struct buf names = BUF_INIT(CONF_FILE_LIMIT_BYTES);
+    enum err_code rc = ERR_OK;
     char near[64];
-    size_t size = 0;
-    FILE *list = NULL;
 
     if (!rule->smime)
         return;
-    for (size_t i = 1; i < private->section_count; i++)
-        if (private->sections[i].kind == CONF_KIND_TRUST &&
-            strcmp(conf_section_name(&private->sections[i]), rule->trust) == 0)
-            return;
-    list = open_memstream(&names, &size);
-    if (!list) {
-        conf_report_set_nomem(&parser->report);
-        return;
+    for (size_t i = 1; i < private->section_count && rc == ERR_OK; i++) {
+        const char *name = conf_section_name(&private->sections[i]);
+
+        if (private->sections[i].kind != CONF_KIND_TRUST)
+            continue;
+        if (strcmp(name, rule->trust) == 0)
+            goto out;
+        rc = buf_appendf(&names, NULL, "%s|", name);
     }
-    for (size_t i = 1; i < private->section_count; i++)
-        if (private->sections[i].kind == CONF_KIND_TRUST)
-            fprintf(list, "%s|", conf_section_name(&private->sections[i]));
-    if (fclose(list) != 0)
+    if (rc != ERR_OK)
         conf_report_set_nomem(&parser->report);
-    else if (conf_report_find(names, rule->trust, near, sizeof near))
+    else if (conf_report_find(buf_str(&names), rule->trust, near, sizeof near))
         conf_report_set(&parser->report, at,
                         "rule \"%s\" needs trust \"%s\", which is not there; did you mean \"%s\"?",
                         rule->name, rule->trust, near);
@@ -71,7 +65,8 @@ conf_check_trust(struct conf_parser *parser, const struct conf_section *section,
                         "rule \"%s\" needs trust \"%s\", which is not there; add trust \"%s\" { "
                         "anchors = /path }",
                         rule->name, rule->trust, rule->trust);
-    free(names);
+out:
+    buf_free(&names);
 }
 
 static void
