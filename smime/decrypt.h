@@ -2,15 +2,20 @@
  * Decryption.                                           RFC 5652 6, RFC 5083, RFC 5084, RFC 8551 6
  *
  * Reads EnvelopedData and AuthEnvelopedData, definite and indefinite BER, from a spool of CMS
- * octets; the encrypted content streams through a bounded reader of our own (smime/ber), never
- * through a whole structure in memory. Plaintext goes into a spool and is released by the caller
- * only after this returned ERR_OK: a failed CBC decryption has written garbage, a bad GCM tag is
- * known at the end.
+ * octets, twice: once for the structure to its end and the RecipientInfos, once for the encrypted
+ * content, which streams into the cipher. Memory does not depend on the size of the content.
+ * Nothing is decrypted of an object that is not whole. Plaintext is released by the caller only
+ * after this returned ERR_OK: a failed CBC decryption has written garbage, a bad GCM tag is known
+ * at the end.
  *
- * We choose the RecipientInfo (by issuer and serial, or SKI) ourselves; one outcome for every
- * failure of the cryptography: ERR_PERM with reason "decrypt-failed". No key of ours: ERR_NOTFOUND
- * "no-key". Not an enveloped object: ERR_PERM "malformed-cms". Unknown cipher or key transport:
- * ERR_PERM "unsupported-algorithm".
+ * We choose the RecipientInfo (by issuer and serial, or SKI) ourselves: the first that is for one
+ * of the keys and of a kind we can open. One outcome for every failure of the cryptography:
+ * ERR_PERM with reason "decrypt-failed", at the end, in the same time. No key of ours: ERR_NOTFOUND
+ * "no-key". Not an enveloped object: ERR_PERM "malformed-cms". Unknown cipher or key encryption, or
+ * no RecipientInfo of a kind that certificates open: ERR_PERM "unsupported-algorithm".
+ *
+ * Read: AES-CBC, AES-GCM, ChaCha20-Poly1305, CEK by HKDF (RFC 9709); RSA PKCS#1 v1.5, OAEP, ECDH,
+ * X25519. Belongs to one thread.
  */
 #ifndef SMIME_DECRYPT_H
 #define SMIME_DECRYPT_H

@@ -29,9 +29,10 @@ enum {
     {                                                   \
         .identifier = (id), .flags = SMIME_ROW_OPTIONAL \
     }
-#define WRAPPED_KEY_ROW                                                    \
-    {                                                                      \
-        .identifier = SMIME_BER_OCTETS, .min = MIN_WRAPPED, .max = MAX_KEY \
+#define WRAPPED_KEY_ROW                                                          \
+    {                                                                            \
+        .identifier = SMIME_BER_OCTETS, .or_else = SMIME_BER_OCTETS_CONSTRUCTED, \
+        .role = SMIME_ROLE_PIECES, .min = MIN_WRAPPED, .max = MAX_KEY            \
     }
 
 static const struct smime_grammar grammars[SMIME_ROLE_COUNT] = {
@@ -79,6 +80,11 @@ static const struct smime_grammar grammars[SMIME_ROLE_COUNT] = {
                                         .or_else = SMIME_BER_OCTETS_CONSTRUCTED,
                                         .flags = SMIME_ROW_CONTENT,
                                         .role = SMIME_ROLE_OCTETS } } },
+    [SMIME_ROLE_PIECES] = { "an octet string made of something else", "an empty octet string",
+                            .choice = true, .min = 1,
+                            .rows = { { .identifier = SMIME_BER_OCTETS,
+                                        .or_else = SMIME_BER_OCTETS_CONSTRUCTED,
+                                        .role = SMIME_ROLE_PIECES } } },
     [SMIME_ROLE_CERTIFICATES] = { "certificates: an element that does not belong there", "",
                                   .choice = true,
                                   .rows = { { .identifier = SMIME_BER_SEQUENCE,
@@ -121,6 +127,8 @@ static const struct smime_grammar grammars[SMIME_ROLE_COUNT] = {
                                                .flags = SMIME_ROW_OPTIONAL,
                                                .field = SMIME_FIELD_AUTH_ATTRIBUTES },
                                              { .identifier = SMIME_BER_OCTETS,
+                                               .or_else = SMIME_BER_OCTETS_CONSTRUCTED,
+                                               .role = SMIME_ROLE_PIECES,
                                                .min = MIN_MAC,
                                                .max = MAX_MAC,
                                                .field = SMIME_FIELD_MAC },

@@ -18,7 +18,8 @@ enum smime_role {
     SMIME_ROLE_SIGNED,
     SMIME_ROLE_ENCAPSULATED,
     SMIME_ROLE_ENCAPSULATED_WRAPPER,
-    SMIME_ROLE_OCTETS,
+    SMIME_ROLE_OCTETS, /* pieces of the content */
+    SMIME_ROLE_PIECES, /* pieces of another octet string */
     SMIME_ROLE_CERTIFICATES,
     SMIME_ROLE_CRLS,
     SMIME_ROLE_SIGNERS,

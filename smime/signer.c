@@ -1,13 +1,14 @@
 #include "smime/signer.h"
 
 #include <openssl/crypto.h>
-#include <openssl/x509v3.h>
+#include <openssl/x509.h>
 
 #include "util/buf.h"
 #include "pki/crypto.h"
 #include "smime/algorithm.h"
 #include "smime/attribute.h"
 #include "smime/ber.h"
+#include "smime/identifier.h"
 #include "smime/signature.h"
 
 enum {
@@ -70,47 +71,6 @@ smime_signer_parse(struct span element, struct smime_signer_info *out, struct er
     return ERR_OK;
 malformed:
     return err_set_reason(err, ERR_PERM, "malformed-cms", "CMS: a SignerInfo cannot be read");
-}
-
-static bool
-is_issuer_and_serial(struct span contents, X509 *x509)
-{
-    struct smime_ber_element name, serial;
-    if (!get_as(&contents, SMIME_BER_SEQUENCE, &name) ||
-        !get_as(&contents, SMIME_BER_INTEGER, &serial))
-        return false;
-    const unsigned char *p = serial.whole.p;
-    ASN1_INTEGER *number = d2i_ASN1_INTEGER(NULL, &p, (long)serial.whole.n);
-    bool same = number != NULL && ASN1_INTEGER_cmp(number, X509_get0_serialNumber(x509)) == 0;
-    ASN1_INTEGER_free(number);
-    if (!same)
-        return false;
-    p = name.whole.p;
-    X509_NAME *issuer = d2i_X509_NAME(NULL, &p, (long)name.whole.n);
-    same = issuer != NULL && X509_NAME_cmp(issuer, X509_get_issuer_name(x509)) == 0;
-    X509_NAME_free(issuer);
-    return same;
-}
-
-bool
-smime_signer_is(const struct smime_signer_info *info, const struct pki_certificate *certificate)
-{
-    X509 *x509 = pki_certificate_get0_x509(certificate);
-    struct span rest = info->identifier;
-    struct smime_ber_element identifier;
-    if (smime_ber_get(&rest, &identifier, NULL) != ERR_OK)
-        return false;
-    bool same = false;
-    if (identifier.identifier == SMIME_BER_CONTEXT) {
-        const ASN1_OCTET_STRING *ski = X509_get0_subject_key_id(x509);
-        same = ski != NULL &&
-               span_equal(identifier.contents,
-                          span_of(ASN1_STRING_get0_data(ski), (size_t)ASN1_STRING_length(ski)));
-    } else {
-        same = is_issuer_and_serial(identifier.contents, x509);
-    }
-    pki_crypto_reset();
-    return same;
 }
 
 /*
@@ -219,7 +179,7 @@ search(const struct work *work, const struct pki_certificates *list, size_t *tri
     for (size_t i = 0; list != NULL && i < list->count; i++) {
         if (out->state == SMIME_SIGNATURE_OK || *tried == LIMIT_CANDIDATES)
             return;
-        if (!smime_signer_is(work->info, list->list[i]))
+        if (!smime_identifier_is(work->info->identifier, list->list[i]))
             continue;
         struct smime_signer found = *out;
         try_certificate(work, list->list[i], &found);

@@ -27,10 +27,6 @@ struct smime_signer_info {
 ERR_CHECKED enum err_code smime_signer_parse(struct span element, struct smime_signer_info *out,
                                              struct err *err);
 
-/* Is that certificate the one that the SignerInfo names? */
-bool smime_signer_is(const struct smime_signer_info *info,
-                     const struct pki_certificate *certificate);
-
 /* The whole verdict on one SignerInfo into `out`: state, reason, algorithm, signing time,
  * certificate (a reference), except that the content type was checked by the caller. `content` is
  * finished; `certificates` and `extra` (may be NULL) are searched in this order. Codes are about

@@ -1,0 +1,288 @@
+#include "smime/content.h"
+
+#include <stdlib.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+
+#include "pki/crypto.h"
+#include "smime/ber.h"
+#include "smime/kdf.h"
+
+enum {
+    NONCE_AEAD = 12, /* RFC 5084 3.2, RFC 8103 2 */
+    IV_CBC = 16,
+    TAG_MIN = 12,
+    TAG_MAX = 16,
+    TAG_DEFAULT = 12, /* aes-ICVlen DEFAULT 12, RFC 5084 3.2 */
+    PIECE_BYTES = 64 * 1024
+};
+
+/* Contents octets of the OIDs: RFC 3565 4.1, RFC 5084 3.2, RFC 8103 3, RFC 9709 2. */
+static const struct row {
+    unsigned char n, oid[11];
+    const char *name;
+    unsigned char key_bytes;
+    bool aead;
+    const EVP_CIPHER *(*get)(void);
+} rows[] = {
+    { 9,
+      { 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x02 },
+      "aes128-cbc",
+      16,
+      false,
+      EVP_aes_128_cbc },
+    { 9,
+      { 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x16 },
+      "aes192-cbc",
+      24,
+      false,
+      EVP_aes_192_cbc },
+    { 9,
+      { 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2a },
+      "aes256-cbc",
+      32,
+      false,
+      EVP_aes_256_cbc },
+    { 9,
+      { 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x06 },
+      "aes128-gcm",
+      16,
+      true,
+      EVP_aes_128_gcm },
+    { 9,
+      { 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x1a },
+      "aes192-gcm",
+      24,
+      true,
+      EVP_aes_192_gcm },
+    { 9,
+      { 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2e },
+      "aes256-gcm",
+      32,
+      true,
+      EVP_aes_256_gcm },
+    { 11,
+      { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x03, 0x12 },
+      "chacha20-poly1305",
+      32,
+      true,
+      EVP_chacha20_poly1305 },
+};
+
+/* id-alg-cek-hkdf-sha256: its parameter is the AlgorithmIdentifier of the cipher. */
+static const unsigned char oid_cek_hkdf[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d,
+                                              0x01, 0x09, 0x10, 0x03, 0x1f };
+
+struct cipher {
+    const struct row *row;
+    struct span iv;
+    size_t tag_bytes;
+    struct span derive_info; /* RFC 9709: the inner AlgorithmIdentifier; p NULL: the key as it is */
+};
+
+struct smime_content_stream {
+    EVP_CIPHER_CTX *context;
+    struct stage *plain;
+    unsigned char out[PIECE_BYTES + EVP_MAX_BLOCK_LENGTH];
+};
+
+enum err_code
+smime_content_fail(struct err *err)
+{
+    pki_crypto_reset();
+    return err_set_reason(err, ERR_PERM, "decrypt-failed", "the message cannot be decrypted");
+}
+
+static enum err_code
+unsupported(struct err *err)
+{
+    return err_set_reason(err, ERR_PERM, "unsupported-algorithm",
+                          "the content is encrypted with an algorithm that is not supported");
+}
+
+/* GCMParameters: SEQUENCE { nonce OCTET STRING, aes-ICVlen INTEGER DEFAULT 12 }. */
+static bool
+parse_gcm(const struct smime_ber_element *parameters, struct cipher *out)
+{
+    struct smime_ber_element nonce, length;
+    struct span inside = parameters->contents;
+    if (parameters->identifier != SMIME_BER_SEQUENCE ||
+        smime_ber_get(&inside, &nonce, NULL) != ERR_OK || nonce.identifier != SMIME_BER_OCTETS)
+        return false;
+    out->iv = nonce.contents;
+    out->tag_bytes = TAG_DEFAULT;
+    if (inside.n == 0)
+        return true;
+    if (smime_ber_get(&inside, &length, NULL) != ERR_OK || length.identifier != SMIME_BER_INTEGER ||
+        length.contents.n != 1 || inside.n != 0)
+        return false;
+    out->tag_bytes = length.contents.p[0];
+    return out->tag_bytes >= TAG_MIN && out->tag_bytes <= TAG_MAX;
+}
+
+static bool
+parse_parameters(const struct smime_ber_element *parameters, struct cipher *out)
+{
+    if (out->row->aead && out->row->get != EVP_chacha20_poly1305) {
+        if (!parse_gcm(parameters, out))
+            return false;
+    } else {
+        if (parameters->identifier != SMIME_BER_OCTETS)
+            return false;
+        out->iv = parameters->contents;
+        out->tag_bytes = TAG_MAX;
+    }
+    return out->iv.n == (out->row->aead ? NONCE_AEAD : IV_CBC);
+}
+
+static bool
+parse_algorithm(struct span algorithm, bool derived, struct cipher *out)
+{
+    struct smime_ber_element whole, oid, parameters;
+    if (smime_ber_get(&algorithm, &whole, NULL) != ERR_OK || whole.identifier != SMIME_BER_SEQUENCE)
+        return false;
+    struct span inside = whole.contents;
+    if (smime_ber_get(&inside, &oid, NULL) != ERR_OK || oid.identifier != SMIME_BER_OID ||
+        smime_ber_get(&inside, &parameters, NULL) != ERR_OK || inside.n != 0)
+        return false;
+    if (!derived && span_equal(oid.contents, span_of(oid_cek_hkdf, sizeof(oid_cek_hkdf)))) {
+        out->derive_info = parameters.whole;
+        return parse_algorithm(parameters.whole, true, out);
+    }
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (span_equal(oid.contents, span_of(rows[i].oid, rows[i].n))) {
+            out->row = &rows[i];
+            return parse_parameters(&parameters, out);
+        }
+    }
+    return false;
+}
+
+enum err_code
+smime_content_find(struct span algorithm, struct smime_cipher_facts *out, struct err *err)
+{
+    struct cipher cipher = { .row = NULL };
+    if (!parse_algorithm(algorithm, false, &cipher))
+        return unsupported(err);
+    *out = (struct smime_cipher_facts){ .name = cipher.row->name,
+                                        .key_bytes = cipher.row->key_bytes,
+                                        .aead = cipher.row->aead };
+    return ERR_OK;
+}
+
+/* RFC 9709 2: whoever strips the derivation from the message gets another key. */
+static bool
+derive_key(const struct cipher *cipher, struct span key, unsigned char *out)
+{
+    static const char salt[] = "The Cryptographic Message Syntax";
+    if (cipher->derive_info.p == NULL) {
+        memcpy(out, key.p, key.n);
+        return true;
+    }
+    const struct smime_kdf_args args = { .hkdf = true,
+                                         .digest = "SHA256",
+                                         .secret = key,
+                                         .salt = span_str(salt),
+                                         .info = cipher->derive_info };
+    return smime_kdf_get(&args, out, key.n);
+}
+
+/* RFC 5083 2.2: the additional data is the attributes with the tag of a SET instead of [1]. */
+static bool
+add_attributes(EVP_CIPHER_CTX *context, struct span attributes)
+{
+    struct smime_ber_element element;
+    unsigned char header[SMIME_BER_HEADER];
+    int n = 0;
+    if (attributes.p == NULL)
+        return true;
+    if (smime_ber_get(&attributes, &element, NULL) != ERR_OK)
+        return false;
+    size_t header_n = smime_ber_format(SMIME_BER_SET, element.contents.n, header);
+    return EVP_DecryptUpdate(context, NULL, &n, header, (int)header_n) > 0 &&
+           (element.contents.n == 0 ||
+            EVP_DecryptUpdate(context, NULL, &n, element.contents.p, (int)element.contents.n) > 0);
+}
+
+static bool
+start(struct smime_content_stream *stream, const struct smime_content_args *args,
+      const struct cipher *cipher, const unsigned char *key)
+{
+    EVP_CIPHER_CTX *context = stream->context = EVP_CIPHER_CTX_new();
+    unsigned char tag[TAG_MAX];
+    if (context == NULL || EVP_DecryptInit_ex(context, cipher->row->get(), NULL, NULL, NULL) <= 0)
+        return false;
+    if (!cipher->row->aead)
+        return EVP_DecryptInit_ex(context, NULL, NULL, key, cipher->iv.p) > 0;
+    if (args->mac.n != cipher->tag_bytes)
+        return false;
+    memcpy(tag, args->mac.p, args->mac.n);
+    return EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_IVLEN, NONCE_AEAD, NULL) > 0 &&
+           EVP_DecryptInit_ex(context, NULL, NULL, key, cipher->iv.p) > 0 &&
+           EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, (int)args->mac.n, tag) > 0 &&
+           add_attributes(context, args->auth_attributes);
+}
+
+enum err_code
+smime_content_new(const struct smime_content_args *args, struct smime_content_stream **out,
+                  struct err *err)
+{
+    struct cipher cipher = { .row = NULL };
+    unsigned char key[SMIME_CONTENT_KEY];
+    if (!parse_algorithm(args->algorithm, false, &cipher))
+        return unsupported(err);
+    if (args->key.n != cipher.row->key_bytes)
+        return err_set(err, ERR_BUG, "a content key of %zu octets for %s", args->key.n,
+                       cipher.row->name);
+    struct smime_content_stream *stream = calloc(1, sizeof(*stream));
+    if (stream == NULL)
+        return err_set(err, ERR_NOMEM, "no memory to decrypt");
+    stream->plain = args->plain;
+    bool good = derive_key(&cipher, args->key, key) && start(stream, args, &cipher, key);
+    OPENSSL_cleanse(key, sizeof(key));
+    if (!good) {
+        smime_content_free(&stream);
+        return smime_content_fail(err);
+    }
+    *out = stream;
+    return ERR_OK;
+}
+
+void
+smime_content_free(struct smime_content_stream **stream)
+{
+    if (stream == NULL || *stream == NULL)
+        return;
+    EVP_CIPHER_CTX_free((*stream)->context);
+    OPENSSL_cleanse((*stream)->out, sizeof((*stream)->out));
+    free(*stream);
+    *stream = NULL;
+}
+
+enum err_code
+smime_content_write(struct smime_content_stream *stream, struct span piece, struct err *err)
+{
+    while (piece.n > 0) {
+        int in = piece.n < PIECE_BYTES ? (int)piece.n : PIECE_BYTES;
+        int n = 0;
+        if (EVP_DecryptUpdate(stream->context, stream->out, &n, piece.p, in) <= 0)
+            return smime_content_fail(err);
+        if (n > 0) {
+            enum err_code code = stage_write(stream->plain, span_of(stream->out, (size_t)n), err);
+            if (code != ERR_OK)
+                return code;
+        }
+        piece = span_from(piece, (size_t)in);
+    }
+    return ERR_OK;
+}
+
+enum err_code
+smime_content_finish(struct smime_content_stream *stream, struct err *err)
+{
+    int n = 0;
+    if (EVP_DecryptFinal_ex(stream->context, stream->out, &n) <= 0)
+        return smime_content_fail(err);
+    return n > 0 ? stage_write(stream->plain, span_of(stream->out, (size_t)n), err) : ERR_OK;
+}

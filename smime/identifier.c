@@ -1,0 +1,57 @@
+#include "smime/identifier.h"
+
+#include <openssl/x509v3.h>
+
+#include "pki/crypto.h"
+#include "smime/ber.h"
+
+/* The serial number first: it is cheap, and hardly ever the same by chance. */
+static bool
+is_issuer_and_serial(struct span contents, X509 *x509)
+{
+    struct smime_ber_element name, serial;
+    if (smime_ber_get(&contents, &name, NULL) != ERR_OK || name.identifier != SMIME_BER_SEQUENCE ||
+        smime_ber_get(&contents, &serial, NULL) != ERR_OK ||
+        serial.identifier != SMIME_BER_INTEGER || contents.n != 0)
+        return false;
+    const unsigned char *p = serial.whole.p;
+    ASN1_INTEGER *number = d2i_ASN1_INTEGER(NULL, &p, (long)serial.whole.n);
+    bool same = number != NULL && ASN1_INTEGER_cmp(number, X509_get0_serialNumber(x509)) == 0;
+    ASN1_INTEGER_free(number);
+    if (!same)
+        return false;
+    p = name.whole.p;
+    X509_NAME *issuer = d2i_X509_NAME(NULL, &p, (long)name.whole.n);
+    same = issuer != NULL && X509_NAME_cmp(issuer, X509_get_issuer_name(x509)) == 0;
+    X509_NAME_free(issuer);
+    return same;
+}
+
+static bool
+is_key_identifier(struct span octets, X509 *x509)
+{
+    const ASN1_OCTET_STRING *own = X509_get0_subject_key_id(x509);
+    return own != NULL &&
+           span_equal(octets, span_of(ASN1_STRING_get0_data(own), (size_t)ASN1_STRING_length(own)));
+}
+
+bool
+smime_identifier_is(struct span element, const struct pki_certificate *certificate)
+{
+    X509 *x509 = pki_certificate_get0_x509(certificate);
+    struct smime_ber_element identifier, octets;
+    bool same = false;
+    if (smime_ber_get(&element, &identifier, NULL) != ERR_OK)
+        return false;
+    struct span inside = identifier.contents;
+    if (identifier.identifier == SMIME_BER_SEQUENCE)
+        same = is_issuer_and_serial(inside, x509);
+    else if (identifier.identifier == SMIME_BER_CONTEXT)
+        same = is_key_identifier(inside, x509);
+    else if (identifier.identifier == SMIME_BER_CONTEXT_CONSTRUCTED &&
+             smime_ber_get(&inside, &octets, NULL) == ERR_OK &&
+             octets.identifier == SMIME_BER_OCTETS)
+        same = is_key_identifier(octets.contents, x509);
+    pki_crypto_reset();
+    return same;
+}

@@ -1,0 +1,521 @@
+#include "fixture.h"
+
+#include <openssl/cms.h>
+
+#include "smime/decrypt.h"
+#include "smime/kdf.h"
+
+static const char entity[] = FIXTURE_ENTITY;
+
+static struct testca ca;
+static struct user alice, bob, p256, p384, p521, stranger;
+static struct testca_leaf twin; /* Alice's issuer and serial number, another key */
+static struct pki_key twin_key;
+
+static int
+setup(void **state)
+{
+    (void)state;
+    testca_init(&ca, "Decrypt Root");
+    user_init(&alice, &ca, TESTCA_RSA2048, 0, NULL);
+    ca.serial--;
+    testca_issue(&ca, &(struct testca_args){ .cn = "Twin", .key_index = 3 }, &twin);
+    twin_key = (struct pki_key){ .pkey = twin.key,
+                                 .certificate = testca_certificate(twin.x509),
+                                 .file = "twin.pem" };
+    user_init(&bob, &ca, TESTCA_RSA2048, 1, NULL);
+    user_init(&p256, &ca, TESTCA_P256, 0, NULL);
+    user_init(&p384, &ca, TESTCA_P384, 0, NULL);
+    user_init(&p521, &ca, TESTCA_P521, 0, NULL);
+    user_init(&stranger, &ca, TESTCA_RSA2048, 2, NULL);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    pki_certificate_free(&twin_key.certificate);
+    testca_leaf_free(&twin);
+    user_free(&alice);
+    user_free(&bob);
+    user_free(&p256);
+    user_free(&p384);
+    user_free(&p521);
+    user_free(&stranger);
+    testca_free(&ca);
+    return 0;
+}
+
+/* ---- running ---- */
+
+struct outcome {
+    enum err_code code;
+    struct err err;
+    struct smime_decrypt_result result;
+    struct buf plain;
+};
+
+static struct outcome
+decrypt(struct span cms, const struct pki_key *const *keys, size_t count)
+{
+    struct outcome outcome = { .plain = BUF_INIT(MAKE_LIMIT) };
+    struct spool *spool = fixture_spool(cms);
+    struct stage *sink = NULL;
+    const struct smime_decrypt_args args = { .spool = spool, .keys = keys, .count = count };
+    assert_int_equal(stage_buf_new(&outcome.plain, &sink, &outcome.err), ERR_OK);
+    outcome.code = smime_decrypt(&args, sink, &outcome.result, &outcome.err);
+    assert_int_equal(ERR_peek_error(), 0);
+    stage_free(&sink);
+    spool_free(&spool);
+    return outcome;
+}
+
+static void
+expect_plain(struct span cms, const struct pki_key *key, const char *cipher)
+{
+    struct outcome outcome = decrypt(cms, &key, 1);
+    if (outcome.code != ERR_OK)
+        fail_msg("%s", outcome.err.text);
+    assert_string_equal(buf_str(&outcome.plain), entity);
+    assert_ptr_equal(outcome.result.key, key);
+    if (cipher != NULL)
+        assert_string_equal(outcome.result.cipher, cipher);
+    buf_free(&outcome.plain);
+}
+
+static void
+expect_failure(struct span cms, const struct pki_key *key, enum err_code code, const char *reason)
+{
+    struct outcome outcome = decrypt(cms, &key, 1);
+    assert_int_equal(outcome.code, code);
+    assert_string_equal(outcome.err.reason, reason);
+    buf_free(&outcome.plain);
+}
+
+static void
+our_message(struct pki_certificate *const *to, size_t count, enum smime_cipher cipher,
+            enum smime_transport transport, struct buf *cms)
+{
+    struct buf message = BUF_INIT(MAKE_LIMIT);
+    const struct smime_encrypt_args args = {
+        .recipients = to, .count = count, .cipher = cipher, .transport = transport
+    };
+    fixture_encrypt(&args, span_str(entity), 64, &message);
+    fixture_decode(&message, cms);
+    buf_free(&message);
+}
+
+static struct make
+library_message(const struct user *user, const EVP_CIPHER *cipher, unsigned flags)
+{
+    BIO *bio = BIO_new_mem_buf(entity, -1);
+    CMS_ContentInfo *cms = CMS_encrypt(NULL, bio, cipher, CMS_PARTIAL | CMS_BINARY);
+    TESTCA_MUST(cms != NULL);
+    TESTCA_MUST(CMS_add1_recipient_cert(cms, user->leaf.x509, flags) != NULL);
+    TESTCA_MUST(CMS_final(cms, bio, NULL, CMS_BINARY));
+    BIO_free(bio);
+    unsigned char *der = NULL;
+    int n = i2d_CMS_ContentInfo(cms, &der);
+    struct make made = make_raw(der, (size_t)n);
+    OPENSSL_free(der);
+    CMS_ContentInfo_free(cms);
+    return made;
+}
+
+/* ---- messages by hand, for what the library cannot write ---- */
+
+enum bend { BEND_NONE, BEND_SHORT_KEY, BEND_ATTRIBUTES, BEND_TAG, BEND_NO_DERIVATION };
+
+static struct make
+rsa_encrypt(EVP_PKEY *key, const unsigned char *cek, size_t n)
+{
+    unsigned char out[512];
+    size_t out_n = sizeof(out);
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(key, NULL);
+    TESTCA_MUST(EVP_PKEY_encrypt_init(context) > 0 &&
+                EVP_PKEY_encrypt(context, out, &out_n, cek, n) > 0);
+    EVP_PKEY_CTX_free(context);
+    return make_raw(out, out_n);
+}
+
+static struct make
+make_recipient(const struct user *user, struct make wrapped)
+{
+    unsigned char *name = NULL, *serial = NULL;
+    int name_n = i2d_X509_NAME(X509_get_issuer_name(user->leaf.x509), &name);
+    int serial_n = i2d_ASN1_INTEGER(X509_get0_serialNumber(user->leaf.x509), &serial);
+    struct make rid = make_tlv(
+        0x30, make_join(2, make_raw(name, (size_t)name_n), make_raw(serial, (size_t)serial_n)));
+    OPENSSL_free(name);
+    OPENSSL_free(serial);
+    struct make algorithm =
+        make_tlv(0x30, make_join(2, MAKE_OID(OID_RSA), make_tlv(0x05, make_raw("", 0))));
+    return make_tlv(0x30, make_join(4, make_integer(0), rid, algorithm, make_tlv(0x04, wrapped)));
+}
+
+/* AuthEnvelopedData with ChaCha20-Poly1305 or AES-256-GCM, authenticated attributes and, with
+ * `derive`, a derived key (RFC 9709). */
+static struct make
+auth_enveloped(bool chacha, bool derive, enum bend bend)
+{
+    unsigned char cek[32], key[32], tag[16], out[sizeof(entity)];
+    int n = 0;
+    memset(cek, 0x42, sizeof(cek));
+    memcpy(key, cek, sizeof(key));
+    struct make nonce = make_tlv(0x04, make_fill(7, 12));
+    struct make algorithm;
+    if (chacha)
+        algorithm = make_tlv(
+            0x30,
+            make_join(2, MAKE_OID(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 0x10, 3, 0x12), nonce));
+    else
+        algorithm =
+            make_tlv(0x30, make_join(2, MAKE_OID(OID_AES256_GCM),
+                                     make_tlv(0x30, make_join(2, nonce, make_integer(16)))));
+    if (derive) {
+        const struct smime_kdf_args args = { .hkdf = true,
+                                             .digest = "SHA256",
+                                             .secret = span_of(cek, 32),
+                                             .salt = span_str("The Cryptographic Message Syntax"),
+                                             .info = span_of(algorithm.p, algorithm.n) };
+        assert_true(smime_kdf_get(&args, key, sizeof(key)));
+        if (bend != BEND_NO_DERIVATION)
+            algorithm = make_tlv(
+                0x30,
+                make_join(2, MAKE_OID(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 0x10, 3, 0x1f),
+                          algorithm));
+    }
+    struct make attribute =
+        make_tlv(0x30, make_join(2, MAKE_OID(0x2a, 3, 4), make_tlv(0x31, make_integer(5))));
+    struct make set = make_tlv(0x31, make_raw(attribute.p, attribute.n));
+    EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+    unsigned char iv[12];
+    memset(iv, 7, sizeof(iv));
+    TESTCA_MUST(EVP_EncryptInit_ex(context, chacha ? EVP_chacha20_poly1305() : EVP_aes_256_gcm(),
+                                   NULL, key, iv) > 0 &&
+                EVP_EncryptUpdate(context, NULL, &n, set.p, (int)set.n) > 0 &&
+                EVP_EncryptUpdate(context, out, &n, (const unsigned char *)entity,
+                                  (int)strlen(entity)) > 0 &&
+                EVP_EncryptFinal_ex(context, out + n, &n) > 0 &&
+                EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, 16, tag) > 0);
+    EVP_CIPHER_CTX_free(context);
+    free(set.p);
+    if (bend == BEND_TAG)
+        tag[15] ^= 1;
+    if (bend == BEND_ATTRIBUTES)
+        attribute.p[attribute.n - 1] ^= 1;
+    struct make recipient =
+        make_recipient(&alice, rsa_encrypt(alice.key.pkey, cek, bend == BEND_SHORT_KEY ? 16 : 32));
+    struct make body = make_tlv(
+        0x30, make_join(5, make_integer(0), make_tlv(0x31, recipient),
+                        make_tlv(0x30, make_join(3, MAKE_OID(OID_DATA), algorithm,
+                                                 make_tlv(0x80, make_raw(out, strlen(entity))))),
+                        make_tlv(0xa1, attribute), make_tlv(0x04, make_raw(tag, 16))));
+    return make_tlv(0x30, make_join(2, MAKE_OID(OID_AUTHENVELOPED), make_tlv(0xa0, body)));
+}
+
+static void
+decrypt_reads_what_we_write_for_every_key_cipher_and_transport(void **state)
+{
+    (void)state;
+    const struct user *const users[] = { &alice, &bob, &p256, &p384, &p521 };
+    struct pki_certificate *to[5];
+    for (size_t i = 0; i < 5; i++)
+        to[i] = users[i]->key.certificate;
+    for (enum smime_cipher cipher = SMIME_CIPHER_AES128_CBC; cipher <= SMIME_CIPHER_AES256_GCM;
+         cipher++) {
+        for (int oaep = 0; oaep < 2; oaep++) {
+            struct buf cms = BUF_INIT(MAKE_LIMIT);
+            our_message(to, 5, cipher, oaep ? SMIME_TRANSPORT_OAEP : SMIME_TRANSPORT_PKCS1, &cms);
+            for (size_t i = 0; i < 5; i++) {
+                const struct pki_key *key = &users[i]->key;
+                expect_plain(buf_span(&cms), key, smime_cipher_name(cipher));
+                struct outcome outcome = decrypt(buf_span(&cms), &key, 1);
+                assert_int_equal(outcome.result.authenticated, smime_cipher_is_aead(cipher));
+                assert_int_equal(outcome.result.recipients, 5);
+                buf_free(&outcome.plain);
+            }
+            buf_free(&cms);
+        }
+    }
+}
+
+static void
+decrypt_reads_talkative_ber(void **state)
+{
+    (void)state;
+    const struct user *const users[] = { &alice, &p256 };
+    for (size_t i = 0; i < 2; i++) {
+        struct make der = library_message(users[i], EVP_aes_128_cbc(), 0);
+        struct make ber = make_ber(span_of(der.p, der.n));
+        expect_plain(span_of(der.p, der.n), &users[i]->key, "aes128-cbc");
+        expect_plain(span_of(ber.p, ber.n), &users[i]->key, "aes128-cbc");
+        free(der.p);
+        free(ber.p);
+    }
+}
+
+static void
+decrypt_finds_recipients_by_key_identifier(void **state)
+{
+    (void)state;
+    const struct user *const users[] = { &alice, &p256 };
+    for (size_t i = 0; i < 2; i++) {
+        struct make made = library_message(users[i], EVP_aes_256_cbc(), CMS_USE_KEYID);
+        expect_plain(span_of(made.p, made.n), &users[i]->key, "aes256-cbc");
+        free(made.p);
+    }
+}
+
+static void
+decrypt_picks_our_key_out_of_many(void **state)
+{
+    (void)state;
+    struct pki_certificate *const to[] = { stranger.key.certificate, p384.key.certificate };
+    const struct pki_key *const keys[] = { &alice.key, &bob.key, &p256.key, &p384.key };
+    struct buf cms = BUF_INIT(MAKE_LIMIT);
+    our_message(to, 2, SMIME_CIPHER_AES256_GCM, SMIME_TRANSPORT_PKCS1, &cms);
+    struct outcome outcome = decrypt(buf_span(&cms), keys, 4);
+    assert_int_equal(outcome.code, ERR_OK);
+    assert_ptr_equal(outcome.result.key, &p384.key);
+    buf_free(&outcome.plain);
+    expect_failure(buf_span(&cms), &alice.key, ERR_NOTFOUND, "no-key");
+    outcome = decrypt(buf_span(&cms), NULL, 0);
+    assert_int_equal(outcome.code, ERR_NOTFOUND);
+    buf_free(&outcome.plain);
+    buf_free(&cms);
+}
+
+static void
+decrypt_fails_alike_whatever_fails(void **state)
+{
+    (void)state;
+    struct pki_certificate *const to[] = { alice.key.certificate };
+    char text[ERR_TEXT_SIZE] = "";
+    for (enum smime_cipher cipher = SMIME_CIPHER_AES128_CBC; cipher <= SMIME_CIPHER_AES256_GCM;
+         cipher++) {
+        for (int oaep = 0; oaep < 2; oaep++) {
+            struct buf cms = BUF_INIT(MAKE_LIMIT);
+            our_message(to, 1, cipher, oaep ? SMIME_TRANSPORT_OAEP : SMIME_TRANSPORT_PKCS1, &cms);
+            const struct pki_key *key = &twin_key; /* right name, wrong key */
+            struct outcome outcome = decrypt(buf_span(&cms), &key, 1);
+            if (!smime_cipher_is_aead(cipher) && outcome.code == ERR_OK)
+                goto next; /* one block in 256 has a padding by chance, and that is the design */
+            assert_int_equal(outcome.code, ERR_PERM);
+            assert_string_equal(outcome.err.reason, "decrypt-failed");
+            if (text[0] == '\0')
+                snprintf(text, sizeof(text), "%s", outcome.err.text);
+            assert_string_equal(outcome.err.text, text);
+        next:
+            buf_free(&outcome.plain);
+            buf_free(&cms);
+        }
+    }
+    struct make made = auth_enveloped(false, false, BEND_SHORT_KEY);
+    struct outcome outcome =
+        decrypt(span_of(made.p, made.n), (const struct pki_key *const[]){ &alice.key }, 1);
+    assert_string_equal(outcome.err.text, text);
+    buf_free(&outcome.plain);
+    free(made.p);
+    made = auth_enveloped(false, false, BEND_TAG);
+    outcome = decrypt(span_of(made.p, made.n), (const struct pki_key *const[]){ &alice.key }, 1);
+    assert_string_equal(outcome.err.text, text);
+    buf_free(&outcome.plain);
+    free(made.p);
+}
+
+static void
+decrypt_of_a_bad_key_block_is_the_same_each_time(void **state)
+{
+    (void)state;
+    struct make made = library_message(&alice, EVP_aes_128_cbc(), 0);
+    const struct pki_key *key = &twin_key;
+    struct outcome first = decrypt(span_of(made.p, made.n), &key, 1);
+    for (int i = 0; i < 5; i++) {
+        struct outcome again = decrypt(span_of(made.p, made.n), &key, 1);
+        assert_int_equal(again.code, first.code);
+        assert_true(span_equal(buf_span(&again.plain), buf_span(&first.plain)));
+        buf_free(&again.plain);
+    }
+    buf_free(&first.plain);
+    free(made.p);
+}
+
+static void
+decrypt_knows_authenticated_attributes_chacha20_and_derived_keys(void **state)
+{
+    (void)state;
+    for (int chacha = 0; chacha < 2; chacha++) {
+        for (int derive = 0; derive < 2; derive++) {
+            struct make made = auth_enveloped(chacha, derive, BEND_NONE);
+            expect_plain(span_of(made.p, made.n), &alice.key,
+                         chacha ? "chacha20-poly1305" : "aes256-gcm");
+            struct make ber = make_ber(span_of(made.p, made.n));
+            expect_plain(span_of(ber.p, ber.n), &alice.key, NULL);
+            free(ber.p);
+            free(made.p);
+            static const enum bend bends[] = { BEND_SHORT_KEY, BEND_ATTRIBUTES, BEND_TAG };
+            for (size_t i = 0; i < 3; i++) {
+                made = auth_enveloped(chacha, derive, bends[i]);
+                expect_failure(span_of(made.p, made.n), &alice.key, ERR_PERM, "decrypt-failed");
+                free(made.p);
+            }
+        }
+    }
+    /* Whoever strips the derivation gets nothing. */
+    struct make made = auth_enveloped(false, true, BEND_NO_DERIVATION);
+    expect_failure(span_of(made.p, made.n), &alice.key, ERR_PERM, "decrypt-failed");
+    free(made.p);
+}
+
+static void
+decrypt_never_releases_altered_authenticated_content_as_good(void **state)
+{
+    (void)state;
+    struct make made = auth_enveloped(false, false, BEND_NONE);
+    const struct pki_key *key = &alice.key;
+    for (size_t i = 0; i < made.n; i++) {
+        made.p[i] ^= 0x10;
+        struct outcome outcome = decrypt(span_of(made.p, made.n), &key, 1);
+        if (outcome.code == ERR_OK) /* version numbers and the like are not protected */
+            assert_string_equal(buf_str(&outcome.plain), entity);
+        buf_free(&outcome.plain);
+        made.p[i] ^= 0x10;
+    }
+    free(made.p);
+}
+
+static void
+decrypt_touches_nothing_of_an_object_that_is_not_whole(void **state)
+{
+    (void)state;
+    struct make made = library_message(&p256, EVP_aes_128_cbc(), 0);
+    const struct pki_key *key = &p256.key;
+    for (size_t n = 0; n < made.n; n++) {
+        struct outcome outcome = decrypt(span_of(made.p, n), &key, 1);
+        assert_int_equal(outcome.code, ERR_PERM);
+        assert_string_equal(outcome.err.reason, "malformed-cms");
+        assert_int_equal(outcome.plain.n, 0);
+        buf_free(&outcome.plain);
+    }
+    struct make behind = make_join(2, made, make_fill('x', 3));
+    expect_failure(span_of(behind.p, behind.n), key, ERR_PERM, "malformed-cms");
+    free(behind.p);
+}
+
+static void
+decrypt_names_what_it_does_not_support(void **state)
+{
+    (void)state;
+    struct make made = library_message(&alice, EVP_des_ede3_cbc(), 0);
+    expect_failure(span_of(made.p, made.n), &alice.key, ERR_PERM, "unsupported-algorithm");
+    free(made.p);
+    /* only a shared key as recipient */
+    unsigned char *kek = OPENSSL_zalloc(16), *id = OPENSSL_zalloc(4);
+    BIO *bio = BIO_new_mem_buf(entity, -1);
+    CMS_ContentInfo *cms = CMS_encrypt(NULL, bio, EVP_aes_128_cbc(), CMS_PARTIAL | CMS_BINARY);
+    TESTCA_MUST(CMS_add0_recipient_key(cms, NID_undef, kek, 16, id, 4, NULL, NULL, NULL) != NULL);
+    TESTCA_MUST(CMS_final(cms, bio, NULL, CMS_BINARY));
+    unsigned char *der = NULL;
+    int n = i2d_CMS_ContentInfo(cms, &der);
+    expect_failure(span_of(der, (size_t)n), &alice.key, ERR_PERM, "unsupported-algorithm");
+    OPENSSL_free(der);
+    CMS_ContentInfo_free(cms);
+    BIO_free(bio);
+    /* SignedData is no enveloped object */
+    bio = BIO_new_mem_buf(entity, -1);
+    cms = CMS_sign(alice.leaf.x509, alice.leaf.key, NULL, bio, CMS_BINARY);
+    der = NULL;
+    n = i2d_CMS_ContentInfo(cms, &der);
+    expect_failure(span_of(der, (size_t)n), &alice.key, ERR_PERM, "malformed-cms");
+    OPENSSL_free(der);
+    CMS_ContentInfo_free(cms);
+    BIO_free(bio);
+}
+
+static void
+decrypt_never_takes_bad_oaep_for_pkcs1(void **state)
+{
+    (void)state;
+    /* A block of PKCS#1 v1.5 under the name of OAEP with parameters that nobody can read. */
+    struct make made = library_message(&alice, EVP_aes_128_cbc(), 0);
+    static const unsigned char rsa[] = { OID_RSA };
+    unsigned char *last = NULL;
+    for (size_t i = 0; i + sizeof(rsa) <= made.n; i++)
+        if (memcmp(made.p + i, rsa, sizeof(rsa)) == 0)
+            last = made.p + i;
+    assert_non_null(last);
+    last[8] = 0x07; /* id-RSAES-OAEP with NULL parameters */
+    expect_failure(span_of(made.p, made.n), &alice.key, ERR_PERM, "unsupported-algorithm");
+    free(made.p);
+}
+
+static enum err_code
+refuse_all(void *context, struct span piece, struct err *err)
+{
+    (void)context;
+    (void)piece;
+    return err_set(err, ERR_NOMEM, "the disk is full");
+}
+
+static void
+decrypt_reports_what_the_plain_stage_says(void **state)
+{
+    (void)state;
+    struct make made = library_message(&alice, EVP_aes_128_cbc(), 0);
+    struct spool *spool = fixture_spool(span_of(made.p, made.n));
+    const struct pki_key *key = &alice.key;
+    const struct smime_decrypt_args args = { .spool = spool, .keys = &key, .count = 1 };
+    struct smime_decrypt_result result;
+    struct stage *sink = NULL;
+    struct err err = ERR_INIT;
+    FIXTURE_MUST(stage_sink_new(refuse_all, NULL, &sink, &err));
+    assert_int_equal(smime_decrypt(&args, sink, &result, &err), ERR_NOMEM);
+    stage_free(&sink);
+    spool_free(&spool);
+    free(made.p);
+}
+
+static void
+decrypt_of_a_large_message_is_streamed(void **state)
+{
+    (void)state;
+    struct make large = make_fill('x', 8 * 1024 * 1024);
+    struct pki_certificate *const to[] = { alice.key.certificate };
+    struct buf message = BUF_INIT(MAKE_LIMIT), cms = BUF_INIT(MAKE_LIMIT);
+    const struct smime_encrypt_args args = { .recipients = to,
+                                             .count = 1,
+                                             .cipher = SMIME_CIPHER_AES128_CBC };
+    fixture_encrypt(&args, span_of(large.p, large.n), 65535, &message);
+    fixture_decode(&message, &cms);
+    struct outcome outcome =
+        decrypt(buf_span(&cms), (const struct pki_key *const[]){ &alice.key }, 1);
+    assert_int_equal(outcome.code, ERR_OK);
+    assert_true(span_equal(buf_span(&outcome.plain), span_of(large.p, large.n)));
+    buf_free(&outcome.plain);
+    buf_free(&message);
+    buf_free(&cms);
+    free(large.p);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(decrypt_reads_what_we_write_for_every_key_cipher_and_transport),
+        cmocka_unit_test(decrypt_reads_talkative_ber),
+        cmocka_unit_test(decrypt_finds_recipients_by_key_identifier),
+        cmocka_unit_test(decrypt_picks_our_key_out_of_many),
+        cmocka_unit_test(decrypt_fails_alike_whatever_fails),
+        cmocka_unit_test(decrypt_of_a_bad_key_block_is_the_same_each_time),
+        cmocka_unit_test(decrypt_knows_authenticated_attributes_chacha20_and_derived_keys),
+        cmocka_unit_test(decrypt_never_releases_altered_authenticated_content_as_good),
+        cmocka_unit_test(decrypt_touches_nothing_of_an_object_that_is_not_whole),
+        cmocka_unit_test(decrypt_names_what_it_does_not_support),
+        cmocka_unit_test(decrypt_never_takes_bad_oaep_for_pkcs1),
+        cmocka_unit_test(decrypt_reports_what_the_plain_stage_says),
+        cmocka_unit_test(decrypt_of_a_large_message_is_streamed),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
