@@ -227,41 +227,6 @@ explain_inbound(const struct explain *explain)
                 inbound->rule->name);
 }
 
-/* ---- what follows ------------------------------------------------------------------------------
- */
-
-static void
-explain_edits(const struct explain *explain)
-{
-    const struct flow_edits *edits = &explain->message->edits;
-    size_t i;
-
-    for (i = 0; i < edits->count; i++) {
-        const struct flow_edit *edit = &edits->list[i];
-
-        switch (edit->kind) {
-        case FLOW_EDIT_DELETE_HEADER:
-            explain_say(explain, "edit", "delete %s (%u)", edit->name, edit->index);
-            break;
-        case FLOW_EDIT_INSERT_HEADER:
-            explain_say(explain, "edit", "insert %s: %s", edit->name, edit->value);
-            break;
-        case FLOW_EDIT_ADD_RECIPIENT:
-            explain_say(explain, "edit", "add recipient %s", edit->value);
-            break;
-        case FLOW_EDIT_DELETE_RECIPIENT:
-            explain_say(explain, "edit", "delete recipient %s", edit->value);
-            break;
-        case FLOW_EDIT_REPLACE_BODY:
-            explain_say(explain, "edit", "replace the body");
-            break;
-        case FLOW_EDIT_QUARANTINE:
-            explain_say(explain, "edit", "quarantine: %s", edit->value);
-            break;
-        }
-    }
-}
-
 void
 flow_message_explain(const struct flow_message *message, flow_message_explain_fn *each,
                      void *context)
@@ -276,10 +241,4 @@ flow_message_explain(const struct flow_message *message, flow_message_explain_fn
         explain_outbound(&explain);
     if (message->inbound)
         explain_inbound(&explain);
-    explain_edits(&explain);
-    if (message->ended)
-        explain_say(&explain, "reply", "%d %s %s", message->answer.code, message->answer.enhanced,
-                    message->answer.text);
-    else if (message->finished)
-        explain_say(&explain, "reply", "accepted");
 }

@@ -96,7 +96,8 @@ void flow_message_set_failed(struct flow_message *message, const char *reason);
 /* The outcome line; once per message, also for a message that was aborted ("result=aborted"). */
 void flow_message_log(struct flow_message *message);
 
-/* The decision in words and as fields, for smimectl explain: calls `each` for every line. */
+/* Facts, rules, people and decision in words, for smimectl explain: calls `each` for every line.
+ * Answer and edits are the caller's to show. */
 typedef void flow_message_explain_fn(void *context, const char *topic, const char *text);
 void flow_message_explain(const struct flow_message *message, flow_message_explain_fn *each,
                           void *context);

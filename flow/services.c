@@ -75,7 +75,7 @@ services_load_trusts(struct flow_services *services, struct err *err)
 
         code = pki_trust_load(&args, &services->trusts[i].trust, err);
         if (code != ERR_OK)
-            return err_prefix(err, "trust \"%s\"", trust->name);
+            return code;
         services->trusts[i].name = trust->name;
         services->trust_count = i + 1;
     }
@@ -99,10 +99,8 @@ services_load_lookup(struct flow_services *services, struct err *err)
         return err_set(err, ERR_NOMEM, "memory for directories");
     for (i = 0; i < conf->directory_count; i++) {
         code = directory_new(&conf->directories[i], &directories[i], err);
-        if (code != ERR_OK) {
-            code = err_prefix(err, "directory \"%s\"", conf->directories[i].name);
+        if (code != ERR_OK)
             goto out;
-        }
     }
     sources.directories = directories;
     sources.directory_count = conf->directory_count;

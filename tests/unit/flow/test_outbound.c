@@ -264,6 +264,55 @@ what_is_signed_is_not_signed_again_but_encrypted(void **state)
     }
 }
 
+static void
+what_only_looks_signed_is_signed(void **state)
+{
+#define SIGNED \
+    "Content-Type: multipart/signed; protocol=\"application/pkcs7-signature\"; boundary=b\r\n"
+#define PART "--b\r\nContent-Type: text/plain\r\n\r\nhello\r\n"
+#define SIGNATURE                                                                     \
+    "--b\r\nContent-Type: application/pkcs7-signature\r\nContent-Transfer-Encoding: " \
+    "base64\r\n\r\n"
+    /* SignedData without a signer, and with content. */
+#define EMPTY "MCMGCSqGSIb3DQEHAqAWMBQCAQExADALBgkqhkiG9w0BBwExAA==\r\n"
+    static const struct {
+        const char *header, *body;
+    } cases[] = {
+        { SIGNED, PART "--b--\r\n" },
+        { SIGNED, PART SIGNATURE "bm8gc2lnbmF0dXJl\r\n--b--\r\n" },
+        { SIGNED, PART SIGNATURE EMPTY "--b--\r\n" },
+        { SIGNED, PART PART SIGNATURE EMPTY "--b--\r\n" },
+        { SIGNED, PART "--b\r\nContent-Type: text/plain\r\n\r\nx\r\n--b--\r\n" },
+        { SIGNED, "hello\r\n" },
+        { "Content-Type: multipart/signed; protocol=\"application/pgp-signature\"; boundary=b\r\n",
+          PART "--b\r\nContent-Type: application/pgp-signature\r\n\r\nx\r\n--b--\r\n" },
+        { "Content-Type: application/pkcs7-mime; smime-type=signed-data\r\n"
+          "Content-Transfer-Encoding: base64\r\n",
+          EMPTY },
+        { "Content-Type: application/pkcs7-signature; name=smime.p7s\r\n", "x\r\n" },
+    };
+    struct letter letter = letter_to_bob();
+    struct delivery delivery;
+    char header[1000];
+
+    (void)state;
+    world_configure(&world, "rule \"all\" { sign = always }");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        snprintf(header, sizeof header,
+                 "From: alice@example.org\r\nTo: bob@example.net\r\nMIME-Version: 1.0\r\n%s",
+                 cases[i].header);
+        letter.header = header;
+        letter.body = cases[i].body;
+        world_send(&world, &letter, &delivery);
+        assert_delivered(&delivery);
+        if (!delivery.replaced)
+            fail_msg("case %zu was taken for signed\n%s", i, delivery.explain);
+        world_write(&world, "signed", buf_span(&delivery.message));
+        free(verified_content("signed"));
+        delivery_free(&delivery);
+    }
+}
+
 /* ---- encrypting --------------------------------------------------------------------------------
  */
 
@@ -558,6 +607,62 @@ a_sender_who_is_not_whom_the_message_names_is_refused(void **state)
 }
 
 static void
+the_directory_says_who_a_login_is(void **state)
+{
+    static const char people[] = "dn: uid=alice,dc=example,dc=org\n"
+                                 "objectClass: inetOrgPerson\n"
+                                 "uid: alice\ncn: Alice\nsn: A\n"
+                                 "mail: alice@example.org\n"
+                                 "proxyAddresses: SMTP:alice@example.org\n"
+                                 "proxyAddresses: smtp:sales@example.org\n\n"
+                                 "dn: uid=dave,dc=example,dc=org\n"
+                                 "objectClass: inetOrgPerson\n"
+                                 "uid: dave\ncn: Dave\nsn: D\nmail: dave@example.org\n";
+    static const struct {
+        const char *login, *from;
+        int code;
+        const char *text;
+    } cases[] = {
+        { "alice", "alice@example.org", 0, "" },
+        { "ALICE@example.org", "alice@example.org", 0, "" },
+        { NULL, "alice@example.org", 0, "" },
+        { "alice", "sales@example.org", 550, "primary" },
+        { "alice", "dave@example.org", 550, "not your address" },
+        { "nobody", "alice@example.org", 550, "not known" },
+        { NULL, "zoe@example.org", 550, "not known" },
+    };
+    char rules[600], header[300];
+
+    (void)state;
+    world_write(&world, "people.ldif", span_str(people));
+    for (int mode = 0; mode < 3; mode++) {
+        static const char *const modes[] = { "enforce", "log", "off" };
+
+        snprintf(rules, sizeof rules,
+                 "sender_identity = %s\ndirectory \"people\" { ldif = %s/people.ldif }\n"
+                 "rule \"all\" {\n sign = always\n no_signing_certificate = unsigned\n }",
+                 modes[mode], world.folder);
+        world_configure(&world, rules);
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+            struct letter letter = letter_to_bob();
+            struct delivery delivery;
+
+            snprintf(header, sizeof header, "From: %s\r\nTo: bob@example.net\r\n", cases[i].from);
+            letter.header = header;
+            letter.sender = cases[i].from;
+            letter.login = cases[i].login;
+            world_send(&world, &letter, &delivery);
+            if (mode == 0 && cases[i].code)
+                assert_reply(&delivery, cases[i].code, "5.7.1", cases[i].text);
+            else
+                assert_delivered(&delivery);
+            assert_int_equal(strstr(delivery.explain, "identity: ") != NULL, mode < 2);
+            delivery_free(&delivery);
+        }
+    }
+}
+
+static void
 outbound_mail_comes_from_one_of_our_domains(void **state)
 {
     struct letter letter = letter_to_bob();
@@ -723,6 +828,7 @@ main(void)
         cmocka_unit_test(an_opaque_signature_is_made_where_the_rule_asks_for_it),
         cmocka_unit_test(what_cannot_be_clear_signed_is_signed_opaque),
         cmocka_unit_test(what_is_signed_is_not_signed_again_but_encrypted),
+        cmocka_unit_test(what_only_looks_signed_is_signed),
         cmocka_unit_test(everybody_named_and_the_sender_can_read_it),
         cmocka_unit_test(sign_and_encrypt_puts_the_signature_inside),
         cmocka_unit_test(a_recipient_without_a_certificate_refuses_the_message_by_name),
@@ -733,6 +839,7 @@ main(void)
         cmocka_unit_test(a_disguise_is_plain_text),
         cmocka_unit_test(a_sender_without_a_key_is_refused_unsigned_or_spoken_for),
         cmocka_unit_test(a_sender_who_is_not_whom_the_message_names_is_refused),
+        cmocka_unit_test(the_directory_says_who_a_login_is),
         cmocka_unit_test(outbound_mail_comes_from_one_of_our_domains),
         cmocka_unit_test(mail_that_no_rule_protects_has_no_edits_and_its_body_is_not_wanted),
         cmocka_unit_test(bounds_are_named_in_the_reply),
