@@ -6,9 +6,9 @@
  *   background              unless -f; the parent waits until we are ready
  *   library, secure heap    sized by the number of key files
  *   sockets                 as root if it must be, with their final mode
- *   snapshot                keys, certificates, trust
  *   user                    root's rights are given up here
- *   threads                 progress, control, housekeeping, libmilter
+ *   snapshot                keys, certificates, trust: read by the user who reads them again on
+ * reload threads                 progress, control, housekeeping, libmilter
  *
  * Exit: 0 stopped as told, 1 a failure while running or starting, 2 usage or configuration.
  */
@@ -105,7 +105,7 @@ make_absolute(struct options *options, char **conf_path, char **pid_path, struct
     return ERR_OK;
 }
 
-/* Everything up to the loss of root's rights. */
+/* Everything up to the first thread. */
 static enum err_code
 open_all(const struct options *options, struct conf *conf, struct err *err)
 {
@@ -122,10 +122,9 @@ open_all(const struct options *options, struct conf *conf, struct err *err)
     if (user.change && lchown(global->control_socket, user.uid, user.gid))
         return err_set_errno(err, errno, "cannot give %s to user %s", global->control_socket,
                              user.name);
-    if (milter_process_write_pid(options->pid_path, err) ||
-        milter_reload_init(options->conf_path, conf, err))
+    if (milter_process_write_pid(options->pid_path, err) || milter_process_set_user(&user, err))
         return err->code;
-    return milter_process_set_user(&user, err);
+    return milter_reload_init(options->conf_path, conf, err);
 }
 
 static enum err_code
