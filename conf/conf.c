@@ -71,7 +71,7 @@ conf_each_param(const struct conf_section *section, const struct conf_param *par
                 const struct conf_origin *origin, conf_each_fn *each, void *context)
 {
     const char *word = conf_table_get(section->kind)->word;
-    struct buf value = BUF_INIT(CONF_FILE_LIMIT_BYTES * 4);
+    struct buf value = BUF_INIT((size_t)CONF_FILE_LIMIT_BYTES * 4);
     struct err err = ERR_INIT;
     char title[128] = "", from[1200] = "default";
 

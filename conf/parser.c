@@ -303,8 +303,10 @@ conf_reader_get_section(struct conf_reader *reader, const struct conf_word *word
     const struct conf_word *name = &none;
 
     if (token == CONF_TOKEN_WORD || token == CONF_TOKEN_STRING) {
-        if (!conf_words_add(&names, &reader->lexer))
+        if (!conf_words_add(&names, &reader->lexer)) {
+            conf_words_deinit(&names);
             return CONF_TOKEN_BAD;
+        }
         name = &names.list[0];
         token = conf_lexer_get(&reader->lexer);
     }
@@ -355,8 +357,10 @@ conf_reader_get_statement(struct conf_reader *reader, enum conf_token token)
                             "a parameter or a section must begin here");
         return CONF_TOKEN_BAD;
     }
-    if (!conf_words_add(&words, &reader->lexer))
+    if (!conf_words_add(&words, &reader->lexer)) {
+        conf_words_deinit(&words);
         return CONF_TOKEN_BAD;
+    }
     token = conf_lexer_get(&reader->lexer);
     if (token == CONF_TOKEN_EQUALS)
         token = conf_reader_get_value(reader, &words.list[0]);

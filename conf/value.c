@@ -277,7 +277,7 @@ conf_value_split(const char *preset, char *copy, struct conf_word *list, size_t 
     char *save = NULL;
 
     *count = 0;
-    strcpy(copy, preset);
+    memcpy(copy, preset, strlen(preset) + 1);
     for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save))
         list[(*count)++] = (struct conf_word){ .text = word };
     return *count > 0;
