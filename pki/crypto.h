@@ -11,8 +11,9 @@
  * operation in the ordinary heap and wipes when the key is freed, and intermediate numbers of an
  * operation, which it wipes at its end.
  *
- * The decoder frees the DER of a private key, and BIOs free plaintext, as they are (3.0.22,
- * decode_der2key.c): the programs replace free() for that (util/wipe.h).
+ * tests/unit/pki/test_secrecy.c searches the memory of a process for it. What the library frees as
+ * it is (BIOs with plaintext, buffers of an import) is wiped by the programs' own free():
+ * util/wipe.h.
  *
  * Threads: pki_crypto_init runs once, before any other thread; the rest is free.
  */
@@ -28,13 +29,14 @@
  * key needs for a moment, and the most that is ever asked of the system. */
 enum {
     PKI_CRYPTO_KEY_BYTES = 2048,
-    PKI_CRYPTO_SECURE_MIN = 1 << 20,
+    PKI_CRYPTO_SECURE_MIN = 1 << 22,
     PKI_CRYPTO_SECURE_MAX = 1 << 26
 };
 
-/* `keys`: how many private keys the process expects to hold (the heap does not grow later); 0: the
- * smallest heap, room for some 500 keys. A second call does nothing. ERR_PERM: the library is too
- * old; ERR_NOMEM: no secure heap. */
+/* `keys`: how many private keys the process expects to hold at once, two snapshots during a reload
+ * included (the heap does not grow later); 0: the smallest heap, which holds 4,000 RSA-2048 keys
+ * and is below the 8 MiB that systemd lets a service lock. A second call does nothing. ERR_PERM:
+ * the library is too old, or configured without what we need; ERR_NOMEM: no secure heap. */
 ERR_CHECKED enum err_code pki_crypto_init(size_t keys, struct err *err);
 
 /* Frees what the library holds for itself, and the secure heap if it is empty. For the very end of

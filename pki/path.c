@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 #include "pki/crypto.h"
@@ -222,14 +223,14 @@ issuer_usage_check(const struct pki_path_result *result, struct pki_answer *out)
 /* Final before policy before temporary. */
 static void
 answer_set(struct pki_path_result *result, const struct pki_path_args *args,
-           const struct pki_path_state *state, bool verified)
+           const struct pki_path_state *state, int error)
 {
     struct pki_answer *out = &result->answer;
-    struct pki_path_failure unexplained = { .code = X509_V_ERR_UNSPECIFIED };
+    struct pki_path_failure unexplained = { .code = error };
 
     if (state->hard.code != X509_V_OK)
         pki_path_reason_set(out, &state->hard);
-    else if (!verified)
+    else if (error != X509_V_OK)
         pki_path_reason_set(out, &unexplained);
     else if (!issuer_usage_check(result, out) || (!args->allow_weak && !floor_check(result, out)))
         return;
@@ -237,6 +238,39 @@ answer_set(struct pki_path_result *result, const struct pki_path_args *args,
         pki_path_reason_set(out, &state->soft);
     else
         pki_reason_set(out, PKI_REASON_OK, "the path leads to a trust anchor");
+}
+
+/* The library says "out of memory" also where its own bound on the policy tree stopped it (1000
+ * nodes; without it, two policies in each of twenty certificates are a million). That is the
+ * sender's doing, not our shortage, and must not be answered 451 for ever. A shortage is reported
+ * by the place where it happened and again above; the bound leaves the one error of
+ * X509_verify_cert alone. */
+static bool
+memory_is_short(X509_STORE_CTX *ctx)
+{
+    unsigned long code;
+    unsigned count = 0;
+    bool elsewhere = false;
+
+    if (X509_STORE_CTX_get_error(ctx) != X509_V_ERR_OUT_OF_MEM)
+        return false;
+    while ((code = ERR_get_error()) != 0) {
+        count += ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
+        elsewhere = elsewhere || ERR_GET_LIB(code) != ERR_LIB_X509;
+    }
+    return count != 1 || elsewhere;
+}
+
+/* What the verification as a whole says. Failures that were forgiven stay behind in the context as
+ * its error, so it is asked only where the verification failed. */
+static int
+error_get(X509_STORE_CTX *ctx, int verified)
+{
+    int error = X509_STORE_CTX_get_error(ctx);
+
+    if (verified == 1)
+        return X509_V_OK;
+    return error == X509_V_OK ? X509_V_ERR_UNSPECIFIED : error;
 }
 
 static enum err_code
@@ -264,12 +298,12 @@ round_check(const struct pki_path_args *args, STACK_OF(X509) * untrusted, bool w
     X509_STORE_CTX_set_app_data(ctx, &state);
     X509_STORE_CTX_set_verify_cb(ctx, pki_path_hooks_verify);
     verified = X509_verify_cert(ctx);
-    if (verified < 0 || X509_STORE_CTX_get_error(ctx) == X509_V_ERR_OUT_OF_MEM) {
-        code = pki_crypto_fail(err, ERR_NOMEM, "the verification could not be done");
+    if (memory_is_short(ctx)) {
+        code = pki_crypto_fail(err, ERR_NOMEM, "no memory for a verification");
         goto out;
     }
     steps_set(result, args, &state, ctx);
-    answer_set(result, args, &state, verified == 1);
+    answer_set(result, args, &state, error_get(ctx, verified));
 out:
     X509_STORE_CTX_free(ctx);
     pki_crypto_reset();

@@ -276,6 +276,43 @@ a_path_has_ten_intermediates_at_most(void **state)
     pki_certificates_free(&extra);
 }
 
+/* CVE-2023-0464: policies that double with every certificate. */
+static void
+a_policy_tree_that_explodes_is_the_senders_fault(void **state)
+{
+    (void)state;
+    static const char two[] = "1.2.3.1,1.2.3.2";
+    struct testca chain[10];
+    struct pki_certificates extra = { .list = NULL };
+    struct testca_args args = { .cn = NULL };
+    struct testca_leaf bob;
+    struct err err = ERR_INIT;
+    char name[32];
+
+    args.extra[0].name = "certificatePolicies";
+    args.extra[0].value = two;
+    args.extra[1].name = "policyMappings";
+    args.extra[1].value = "1.2.3.1:1.2.3.1,1.2.3.1:1.2.3.2,1.2.3.2:1.2.3.1,1.2.3.2:1.2.3.2";
+    for (int i = 0; i < 10; i++) {
+        snprintf(name, sizeof name, "Level %d", i);
+        testca_init_below(&chain[i], i ? &chain[i - 1] : &root, name, &args);
+        struct pki_certificate *c = testca_certificate(chain[i].x509);
+        assert_int_equal(pki_certificates_add1(&extra, c, &err), ERR_OK);
+        pki_certificate_free(&c);
+    }
+    struct testca_args bob_args = { .cn = "Bob" };
+    bob_args.extra[0] = args.extra[0];
+    testca_issue(&chain[9], &bob_args, &bob);
+    expect(bob.x509,
+           (struct pki_path_args){
+               .untrusted = &extra, .explicit_policy = true, .revocation = PKI_REVOCATION_OFF },
+           "policy", PKI_STATUS_INVALID);
+    testca_leaf_free(&bob);
+    for (int i = 0; i < 10; i++)
+        testca_free(&chain[i]);
+    pki_certificates_free(&extra);
+}
+
 static void
 a_path_length_constraint_holds(void **state)
 {
@@ -389,6 +426,7 @@ main(void)
         TEST(weak_algorithms_are_policy),
         TEST(an_anchor_may_be_signed_as_it_likes),
         TEST(a_path_has_ten_intermediates_at_most),
+        TEST(a_policy_tree_that_explodes_is_the_senders_fault),
         TEST(a_path_length_constraint_holds),
         TEST(authorities_that_certify_each_other_come_to_an_end),
         TEST(the_clock_decides_where_no_time_is_given),

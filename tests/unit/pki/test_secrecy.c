@@ -161,6 +161,38 @@ a_key_lies_in_the_secure_heap_alone_and_is_gone_when_freed(void **state)
 }
 
 static void
+an_import_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    char command[1024], p12[300], password[300];
+    struct pki_import_args args = { .file = p12, .password_file = password, .folder = folder };
+    struct pki_keyring *keyring = NULL;
+    struct err err = ERR_INIT;
+    size_t secure, outside, count;
+
+    if (WIPE_IS_OFF)
+        skip();
+    snprintf(p12, sizeof p12, "%s/x.p12", folder);
+    snprintf(password, sizeof password, "%s/x.password", folder);
+    snprintf(command, sizeof command,
+             "openssl pkcs12 -export -inkey %s -in %s -passout pass:secret -out %s", key_path,
+             certificate_path, p12);
+    assert_int_equal(system(command), 0);
+    testca_file(folder, "x.password", 0600, "secret", 6);
+    unlink(key_path);
+    unlink(certificate_path);
+    if (pki_keyring_import(&args, &count, &err) != ERR_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(pki_keyring_load(folder, NULL, NULL, &keyring, &err), ERR_OK);
+    assert_int_equal(pki_keyring_count(keyring), 1);
+    probe_take(pki_keyring_get(keyring, 0)->pkey);
+    memory_search(&secure, &outside);
+    assert_int_equal(secure, 1);
+    assert_int_equal(outside, 0);
+    pki_keyring_free(&keyring);
+}
+
+static void
 the_search_finds_what_is_there(void **state)
 {
     (void)state;
@@ -183,6 +215,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     static const struct CMUnitTest tests[] = {
         TEST(a_key_lies_in_the_secure_heap_alone_and_is_gone_when_freed),
+        TEST(an_import_leaves_nothing_behind),
         cmocka_unit_test(the_search_finds_what_is_there),
     };
     struct err err = ERR_INIT;
