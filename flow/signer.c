@@ -324,7 +324,9 @@ flow_signer_describe(struct flow_verification_result *result)
         result->signer =
             &result->signers[result->verdict.signer < result->count ? result->verdict.signer : 0];
     signer_set_words(result);
-    if (strcmp(result->verdict.reason, "identity-mismatch") == 0)
+    if (result->verdict.result == POLICY_RESULT_PASS && result->signer)
+        snprintf(text, sizeof(text), "signed by %.300s", result->signer->identifier);
+    else if (strcmp(result->verdict.reason, "identity-mismatch") == 0)
         snprintf(text, sizeof(text), "the certificate is not for %.200s", result->from.address);
     else
         snprintf(text, sizeof(text), "%s", signer_find_text(result));

@@ -41,6 +41,8 @@ sign_with(const char *who, const char *options, const char *from, char **header,
     start = end + (end[0] == '\r' ? 2 : end[1] == '\n' ? 2 : 1);
     *body = with_crlf(start);
     *end = 0;
+    while (end > message && (end[-1] == '\n' || end[-1] == '\r'))
+        *--end = 0;
     assert_true(asprintf(header, "From: %s\nTo: bob@example.net\nSubject: x\n%s\n", from, message) >
                 0);
     free(message);

@@ -555,6 +555,7 @@ a_sender_without_a_key_is_refused_unsigned_or_spoken_for(void **state)
 {
     struct letter letter = letter_to_bob();
     struct delivery delivery;
+    char *log;
 
     (void)state;
     letter.sender = "dave@example.org";
@@ -579,7 +580,9 @@ a_sender_without_a_key_is_refused_unsigned_or_spoken_for(void **state)
     free(verified_content("signed"));
     assert_true(world_run(&world, "openssl cms -verify -in signed -CAfile anchors/root.pem -signer "
                                   "who -out /dev/null && openssl x509 -in who -noout -email"));
-    assert_non_null(strstr(world_read(&world, "log", NULL), "gate@example.org"));
+    log = world_read(&world, "log", NULL);
+    assert_non_null(strstr(log, "gate@example.org"));
+    free(log);
     delivery_free(&delivery);
 }
 
