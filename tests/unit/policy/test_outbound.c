@@ -168,8 +168,8 @@ check_leaves(const struct row *row, const struct counts *c)
             assert_int_equal(row->facts.domain_signing, POLICY_YES);
             assert_int_equal(c->strictest, 1);
         }
-        if (row->facts.only_opaque)
-            assert_true(out->opaque);
+        assert_int_equal(out->opaque,
+                         row->facts.only_opaque || out->sign_rule->sign_format == CONF_SIGN_OPAQUE);
     } else if (c->sign) {
         /* One exempt or careless recipient never turns signing off for the others. */
         assert_int_equal(row->facts.signing, POLICY_NO);
@@ -190,6 +190,8 @@ check_row(struct row *row)
     policy_outbound_decide(&row->facts, &row->out);
     row_count(row, &c);
     check_form(out);
+    assert_int_equal(out->sign_rule != NULL, c.sign);
+    assert_int_equal(out->encrypt_rule != NULL, c.always || c.possible);
 
     conflict = (c.always && (c.off || c.never)) || (c.sign && c.off);
     encrypting = (c.always || c.possible) && !c.off && !c.never;
@@ -551,6 +553,145 @@ the_rule_that_insists_names_cipher_and_outcome(void **state)
     assert_ptr_equal(row.out.rule, &row.rules[2]);
 }
 
+static void
+of_equal_rules_the_first_recipients_one_is_named(void **state)
+{
+    struct row row;
+
+    (void)state;
+    row_init(&row, 2);
+    row.rules[0].sign = row.rules[1].sign = CONF_SIGN_ALWAYS;
+    check_row(&row);
+    assert_ptr_equal(row.out.sign_rule, &row.rules[0]);
+    row.rules[0].no_signing_certificate = CONF_NO_SIGNING_UNSIGNED;
+    check_row(&row);
+    assert_ptr_equal(row.out.sign_rule, &row.rules[1]);
+    row.rules[0].encrypt = row.rules[1].encrypt = CONF_ENCRYPT_ALWAYS;
+    check_row(&row);
+    assert_ptr_equal(row.out.encrypt_rule, &row.rules[0]);
+}
+
+static void
+hidden_recipient_alone_in_the_envelope_gets_it_encrypted(void **state)
+{
+    struct row row;
+
+    (void)state;
+    row_init(&row, 1);
+    row.rules[0].encrypt = CONF_ENCRYPT_ALWAYS;
+    row.recipients[0].in_header = false;
+    check_row(&row);
+    assert_int_equal(row.out.action, POLICY_PROTECT);
+    assert_true(row.out.encrypt);
+}
+
+static void
+message_that_passes_says_why(void **state)
+{
+    struct row row;
+
+    (void)state;
+    row_init(&row, 1);
+    check_row(&row);
+    assert_string_equal(row.out.reason, "ok");
+
+    row.facts.already_signed = true;
+    check_row(&row);
+    assert_string_equal(row.out.reason, "already-signed");
+
+    row.facts.already_encrypted = true;
+    check_row(&row);
+    assert_string_equal(row.out.reason, "already-encrypted");
+
+    row_init(&row, 1);
+    row.rules[0].sign = CONF_SIGN_ALWAYS;
+    row.rules[0].no_signing_certificate = CONF_NO_SIGNING_UNSIGNED;
+    row.facts.signing = POLICY_NO;
+    check_row(&row);
+    assert_int_equal(row.out.action, POLICY_PASS);
+    assert_string_equal(row.out.reason, "unsigned");
+
+    row_init(&row, 1);
+    row.rules[0].encrypt = CONF_ENCRYPT_IF_POSSIBLE;
+    row_set_certificate(&row.recipients[0], POLICY_NO);
+    check_row(&row);
+    assert_int_equal(row.out.action, POLICY_PASS);
+    assert_string_equal(row.out.reason, "not-encrypted");
+
+    row_init(&row, 2);
+    row.rules[0].smime = false;
+    check_row(&row);
+    assert_string_equal(row.out.reason, "ok");
+}
+
+static void
+refusal_for_want_of_a_signing_certificate_says_who_and_why(void **state)
+{
+    struct row row;
+
+    (void)state;
+    row_init(&row, 1);
+    row.rules[0].sign = CONF_SIGN_ALWAYS;
+    row.facts.signing = POLICY_NO;
+    row.facts.signing_reason = "cert-expired";
+    row.facts.signing_text = "the certificate expired on 2026-11-01";
+    check_row(&row);
+    assert_string_equal(row.out.reason, "cert-expired");
+    assert_string_equal(row.out.text,
+                        "must be signed, and there is no valid signing certificate for "
+                        "me@our.example: the certificate expired on 2026-11-01; ask your "
+                        "administrator for a certificate");
+    row.rules[0].no_signing_certificate = CONF_NO_SIGNING_DOMAIN;
+    row.facts.domain_signing = POLICY_NO;
+    check_row(&row);
+    assert_non_null(strstr(row.out.text, "me@our.example nor for office@our.example: "));
+    /* A fact without a text, a sender without an address: still a sentence. */
+    row.facts.signing_text = row.facts.from = row.facts.signing_reason = NULL;
+    row.rules[0].no_signing_certificate = CONF_NO_SIGNING_REFUSE;
+    policy_outbound_decide(&row.facts, &row.out);
+    check_form(&row.out);
+    assert_non_null(strstr(row.out.text, "for the sender: "));
+    assert_string_equal(row.out.reason, "unknown");
+}
+
+static void
+identity_without_a_text_still_makes_a_reply(void **state)
+{
+    static const char *const texts[] = { NULL, "" };
+    struct row row;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        row_init(&row, 1);
+        row.facts.identity = POLICY_IDENTITY_REFUSED;
+        row.facts.identity_text = texts[i];
+        policy_outbound_decide(&row.facts, &row.out);
+        check_form(&row.out);
+        row.facts.identity = POLICY_IDENTITY_UNKNOWN;
+        policy_outbound_decide(&row.facts, &row.out);
+        check_form(&row.out);
+        assert_non_null(strstr(row.out.text, "try again later"));
+    }
+}
+
+static void
+escrow_that_is_missing_or_unknown_is_told_with_its_text(void **state)
+{
+    struct row row;
+
+    (void)state;
+    row_init(&row, 1);
+    row.rules[0].encrypt = CONF_ENCRYPT_ALWAYS;
+    row.facts.escrow = POLICY_NO;
+    row.facts.escrow_text = "archive@our.example: the certificate expired";
+    check_row(&row);
+    assert_non_null(strstr(row.out.text, row.facts.escrow_text));
+    row.facts.escrow = POLICY_UNKNOWN;
+    check_row(&row);
+    assert_int_equal(row.out.action, POLICY_DEFER);
+    assert_non_null(strstr(row.out.text, row.facts.escrow_text));
+}
+
 int
 main(void)
 {
@@ -567,6 +708,12 @@ main(void)
         cmocka_unit_test(reply_about_many_names_ten_and_counts_the_rest),
         cmocka_unit_test(reply_never_carries_a_line_break_that_came_with_a_fact),
         cmocka_unit_test(the_rule_that_insists_names_cipher_and_outcome),
+        cmocka_unit_test(of_equal_rules_the_first_recipients_one_is_named),
+        cmocka_unit_test(hidden_recipient_alone_in_the_envelope_gets_it_encrypted),
+        cmocka_unit_test(message_that_passes_says_why),
+        cmocka_unit_test(refusal_for_want_of_a_signing_certificate_says_who_and_why),
+        cmocka_unit_test(identity_without_a_text_still_makes_a_reply),
+        cmocka_unit_test(escrow_that_is_missing_or_unknown_is_told_with_its_text),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

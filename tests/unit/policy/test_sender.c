@@ -26,11 +26,11 @@ static const struct policy_sender_facts good = {
 static void
 each_mismatch_is_refused_with_its_own_reason(void **state)
 {
-    struct policy_sender_facts f[20];
+    struct policy_sender_facts f[21];
     struct policy_sender_answer out;
     size_t n = 0;
 
-    for (size_t i = 0; i < 20; i++)
+    for (size_t i = 0; i < 21; i++)
         f[i] = good;
     const struct {
         struct policy_sender_facts *facts;
@@ -57,6 +57,7 @@ each_mismatch_is_refused_with_its_own_reason(void **state)
         { &f[17], POLICY_IDENTITY_REFUSED, "not-your-address" },
         { &f[18], POLICY_IDENTITY_REFUSED, "from-not-sender" },
         { &f[19], POLICY_IDENTITY_REFUSED, "not-your-address" },
+        { &f[20], POLICY_IDENTITY_REFUSED, "from-several" },
     };
 
     (void)state;
@@ -88,6 +89,8 @@ each_mismatch_is_refused_with_its_own_reason(void **state)
     f[18].fold_local = false;
     f[19].envelope_sender = ""; /* null sender with a login: From still has to be his */
     f[19].from = "boss@our.example";
+    f[20].from_fields = 2; /* two senders are refused whoever can be asked */
+    f[20].person = POLICY_UNKNOWN;
 
     for (n = 0; n < sizeof rows / sizeof rows[0]; n++) {
         policy_sender_decide(rows[n].facts, &out);
@@ -135,6 +138,23 @@ primary_address_is_told_only_to_who_is_logged_in(void **state)
 }
 
 static void
+unknown_sender_is_named_by_what_named_him(void **state)
+{
+    struct policy_sender_facts facts = good;
+    struct policy_sender_answer out;
+
+    (void)state;
+    facts.person = POLICY_NO;
+    policy_sender_decide(&facts, &out);
+    assert_string_equal(out.text,
+                        "your login is not known in the directory; ask your administrator");
+    facts.login = NULL;
+    policy_sender_decide(&facts, &out);
+    assert_string_equal(out.text,
+                        "me@our.example is not known in the directory; ask your administrator");
+}
+
+static void
 long_addresses_are_cut_and_the_advice_stays(void **state)
 {
     struct policy_sender_facts facts = good;
@@ -158,6 +178,7 @@ main(void)
         cmocka_unit_test(each_mismatch_is_refused_with_its_own_reason),
         cmocka_unit_test(unreachable_directory_is_never_an_answer),
         cmocka_unit_test(primary_address_is_told_only_to_who_is_logged_in),
+        cmocka_unit_test(unknown_sender_is_named_by_what_named_him),
         cmocka_unit_test(long_addresses_are_cut_and_the_advice_stays),
     };
 

@@ -149,7 +149,7 @@ doubtful_messages_never_pass_and_never_hide_a_failure(void **state)
 static void
 each_cause_has_its_word_and_reason(void **state)
 {
-    struct policy_signer_facts signer = good_signer;
+    struct policy_signer_facts signer = good_signer, nobody = good_signer;
     struct policy_verdict out;
     const struct {
         struct policy_verdict_facts facts;
@@ -181,14 +181,14 @@ each_cause_has_its_word_and_reason(void **state)
             .count = 1 },
           POLICY_RESULT_NEUTRAL,
           "micalg-mismatch" },
-        { { .claimed = true, .structure_ok = true, .signers = &signer, .count = 1 },
+        { { .claimed = true, .structure_ok = true, .signers = &nobody, .count = 1 },
           POLICY_RESULT_PERMERROR,
           "from-missing" },
         { { .claimed = true,
             .structure_ok = true,
             .from_fields = 2,
             .from_mailboxes = 1,
-            .signers = &signer,
+            .signers = &nobody,
             .count = 1 },
           POLICY_RESULT_PERMERROR,
           "from-several" },
@@ -196,7 +196,7 @@ each_cause_has_its_word_and_reason(void **state)
             .structure_ok = true,
             .from_fields = 1,
             .from_mailboxes = 2,
-            .signers = &signer,
+            .signers = &nobody,
             .count = 1 },
           POLICY_RESULT_NEUTRAL,
           "from-several" },
@@ -204,13 +204,14 @@ each_cause_has_its_word_and_reason(void **state)
             .structure_ok = true,
             .from_fields = 1,
             .from_irregular = true,
-            .signers = &signer,
+            .signers = &nobody,
             .count = 1 },
           POLICY_RESULT_NEUTRAL,
           "from-syntax" },
     };
 
     (void)state;
+    nobody.identity = false; /* nobody can say whose address to look for */
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         policy_verdict_decide(&rows[i].facts, &out);
         assert_int_equal(out.result, rows[i].result);
@@ -250,6 +251,9 @@ the_signer_that_decided_is_named(void **state)
     policy_verdict_decide(&facts, &out);
     assert_int_equal(out.result, POLICY_RESULT_TEMPERROR);
     assert_int_equal(out.signer, 1);
+    signers[0] = signers[1];
+    policy_verdict_decide(&facts, &out);
+    assert_int_equal(out.signer, 0);
 }
 
 static void
