@@ -11,63 +11,41 @@
 
 enum {
     NONCE_AEAD = 12, /* RFC 5084 3.2, RFC 8103 2 */
-    IV_CBC = 16,
     TAG_MIN = 12,
     TAG_MAX = 16,
     TAG_DEFAULT = 12, /* aes-ICVlen DEFAULT 12, RFC 5084 3.2 */
     PIECE_BYTES = 64 * 1024
 };
 
-/* Contents octets of the OIDs: RFC 3565 4.1, RFC 5084 3.2, RFC 8103 3, RFC 9709 2. */
+#define OID_AES(last)                                          \
+    {                                                          \
+        0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, (last) \
+    }
+#define OID_CHACHA20                                                     \
+    {                                                                    \
+        0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x03, 0x12 \
+    }
+#define OID_3DES                                       \
+    {                                                  \
+        0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x03, 0x07 \
+    }
+
+/* Contents octets of the OIDs: RFC 3565 4.1, RFC 5084 3.2, RFC 8103 3, RFC 3370 5.1. */
 static const struct row {
-    unsigned char n, oid[11];
     const char *name;
-    unsigned char key_bytes;
+    unsigned char n, oid[11];
+    unsigned char key_bytes, iv_bytes;
     bool aead;
     const EVP_CIPHER *(*get)(void);
 } rows[] = {
-    { 9,
-      { 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x02 },
-      "aes128-cbc",
-      16,
-      false,
-      EVP_aes_128_cbc },
-    { 9,
-      { 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x16 },
-      "aes192-cbc",
-      24,
-      false,
-      EVP_aes_192_cbc },
-    { 9,
-      { 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2a },
-      "aes256-cbc",
-      32,
-      false,
-      EVP_aes_256_cbc },
-    { 9,
-      { 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x06 },
-      "aes128-gcm",
-      16,
-      true,
-      EVP_aes_128_gcm },
-    { 9,
-      { 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x1a },
-      "aes192-gcm",
-      24,
-      true,
-      EVP_aes_192_gcm },
-    { 9,
-      { 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2e },
-      "aes256-gcm",
-      32,
-      true,
-      EVP_aes_256_gcm },
-    { 11,
-      { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x03, 0x12 },
-      "chacha20-poly1305",
-      32,
-      true,
-      EVP_chacha20_poly1305 },
+    { "aes128-cbc", 9, OID_AES(0x02), 16, 16, false, EVP_aes_128_cbc },
+    { "aes192-cbc", 9, OID_AES(0x16), 24, 16, false, EVP_aes_192_cbc },
+    { "aes256-cbc", 9, OID_AES(0x2a), 32, 16, false, EVP_aes_256_cbc },
+    { "aes128-gcm", 9, OID_AES(0x06), 16, NONCE_AEAD, true, EVP_aes_128_gcm },
+    { "aes192-gcm", 9, OID_AES(0x1a), 24, NONCE_AEAD, true, EVP_aes_192_gcm },
+    { "aes256-gcm", 9, OID_AES(0x2e), 32, NONCE_AEAD, true, EVP_aes_256_gcm },
+    { "chacha20-poly1305", 11, OID_CHACHA20, 32, NONCE_AEAD, true, EVP_chacha20_poly1305 },
+    { "des-ede3-cbc", 8, OID_3DES, 24, 8, false, EVP_des_ede3_cbc },
 };
 
 /* id-alg-cek-hkdf-sha256: its parameter is the AlgorithmIdentifier of the cipher. */
@@ -133,7 +111,7 @@ parse_parameters(const struct smime_ber_element *parameters, struct cipher *out)
         out->iv = parameters->contents;
         out->tag_bytes = TAG_MAX;
     }
-    return out->iv.n == (out->row->aead ? NONCE_AEAD : IV_CBC);
+    return out->iv.n == out->row->iv_bytes;
 }
 
 static bool
@@ -167,7 +145,8 @@ smime_content_find(struct span algorithm, struct smime_cipher_facts *out, struct
         return unsupported(err);
     *out = (struct smime_cipher_facts){ .name = cipher.row->name,
                                         .key_bytes = cipher.row->key_bytes,
-                                        .aead = cipher.row->aead };
+                                        .aead = cipher.row->aead,
+                                        .weak = cipher.row->get == EVP_des_ede3_cbc };
     return ERR_OK;
 }
 

@@ -2,10 +2,10 @@
  * Decryption of the content of EnvelopedData and AuthEnvelopedData, streamed.
  *                                                 RFC 3565, RFC 5084, RFC 8103, RFC 9709
  *
- * AES-CBC, AES-GCM and ChaCha20-Poly1305. Not 3DES and RC2: 64-bit blocks are no protection any
- * more, and what is unsupported is said to be. What is written before `finish` said ERR_OK is worth
- * nothing: with CBC it never was authentic, with AEAD the tag is checked at the end. Holds one
- * piece. Belongs to one thread.
+ * AES-CBC, AES-GCM and ChaCha20-Poly1305; 3DES because archives and old mail programs are full of
+ * it, and it is called weak. Not RC2, whose key may have 40 bits. What is written before `finish`
+ * said ERR_OK is worth nothing: with CBC it never was authentic, with AEAD the tag is checked at
+ * the end. Holds one piece. Belongs to one thread.
  */
 #ifndef SMIME_CONTENT_H
 #define SMIME_CONTENT_H
@@ -20,6 +20,7 @@ struct smime_cipher_facts {
     const char *name; /* "aes256-gcm"; static */
     size_t key_bytes;
     bool aead;
+    bool weak; /* 64-bit blocks */
 };
 
 /* `algorithm`: the element AlgorithmIdentifier. ERR_PERM "unsupported-algorithm" for what we do not

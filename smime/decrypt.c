@@ -228,6 +228,7 @@ run(struct decrypt *decrypt, struct stage *plain, struct smime_decrypt_result *r
         return code;
     snprintf(result->cipher, sizeof(result->cipher), "%s", cipher.name);
     result->authenticated = cipher.aead;
+    result->weak_cipher = cipher.weak;
     code = get_key(decrypt, cipher.key_bytes, cek, result, err);
     if (code == ERR_OK)
         code = read_content(decrypt, span_of(cek, cipher.key_bytes), plain, err);

@@ -14,8 +14,8 @@
  * "no-key". Not an enveloped object: ERR_PERM "malformed-cms". Unknown cipher or key encryption, or
  * no RecipientInfo of a kind that certificates open: ERR_PERM "unsupported-algorithm".
  *
- * Read: AES-CBC, AES-GCM, ChaCha20-Poly1305, CEK by HKDF (RFC 9709); RSA PKCS#1 v1.5, OAEP, ECDH,
- * X25519. Belongs to one thread.
+ * Read: AES-CBC, AES-GCM, ChaCha20-Poly1305, 3DES, CEK by HKDF (RFC 9709); RSA PKCS#1 v1.5, OAEP,
+ * ECDH, X25519. Belongs to one thread.
  */
 #ifndef SMIME_DECRYPT_H
 #define SMIME_DECRYPT_H
@@ -33,6 +33,7 @@ struct smime_decrypt_args {
 struct smime_decrypt_result {
     const struct pki_key *key; /* the one used */
     bool authenticated;        /* AEAD: integrity is known */
+    bool weak_cipher;          /* 3DES: readable, but no protection to rely on */
     char cipher[32];           /* "aes256-gcm" */
     uint32_t recipients;
 };

@@ -408,7 +408,7 @@ static void
 decrypt_names_what_it_does_not_support(void **state)
 {
     (void)state;
-    struct make made = library_message(&alice, EVP_des_ede3_cbc(), 0);
+    struct make made = library_message(&alice, EVP_camellia_128_cbc(), 0);
     expect_failure(span_of(made.p, made.n), &alice.key, ERR_PERM, "unsupported-algorithm");
     free(made.p);
     /* only a shared key as recipient */
@@ -432,6 +432,20 @@ decrypt_names_what_it_does_not_support(void **state)
     OPENSSL_free(der);
     CMS_ContentInfo_free(cms);
     BIO_free(bio);
+}
+
+static void
+decrypt_reads_3des_and_calls_it_weak(void **state)
+{
+    (void)state;
+    struct make made = library_message(&alice, EVP_des_ede3_cbc(), 0);
+    struct outcome outcome =
+        decrypt(span_of(made.p, made.n), (const struct pki_key *const[]){ &alice.key }, 1);
+    assert_int_equal(outcome.code, ERR_OK);
+    assert_string_equal(buf_str(&outcome.plain), entity);
+    assert_true(outcome.result.weak_cipher);
+    buf_free(&outcome.plain);
+    free(made.p);
 }
 
 static void
@@ -513,6 +527,7 @@ main(void)
         cmocka_unit_test(decrypt_never_releases_altered_authenticated_content_as_good),
         cmocka_unit_test(decrypt_touches_nothing_of_an_object_that_is_not_whole),
         cmocka_unit_test(decrypt_names_what_it_does_not_support),
+        cmocka_unit_test(decrypt_reads_3des_and_calls_it_weak),
         cmocka_unit_test(decrypt_never_takes_bad_oaep_for_pkcs1),
         cmocka_unit_test(decrypt_reports_what_the_plain_stage_says),
         cmocka_unit_test(decrypt_of_a_large_message_is_streamed),
