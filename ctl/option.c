@@ -34,11 +34,11 @@ option_list_add(struct ctl_list *list, const char *word)
 }
 
 static const struct ctl_option *
-option_find(const struct ctl_options *options, const char *name, size_t n)
+option_find(const struct ctl_options *options, const char *name, size_t n, bool is_long)
 {
     for (const struct ctl_option *o = options->table; o && o->name; o++) {
-        if ((strlen(o->name) == n && memcmp(o->name, name, n) == 0) ||
-            (n == 1 && o->letter && o->letter == name[0]))
+        if (is_long ? strlen(o->name) == n && memcmp(o->name, name, n) == 0
+                    : n == 1 && o->letter && o->letter == name[0])
             return o;
     }
     return NULL;
@@ -96,10 +96,11 @@ option_word(struct parse *parse, const char *word)
 static int
 option_parse_one(struct parse *parse, int argc, char **argv, int i)
 {
-    const char *name = argv[i] + (argv[i][1] == '-' ? 2 : 1);
-    const char *equals = argv[i][1] == '-' ? strchr(name, '=') : NULL;
+    bool is_long = argv[i][1] == '-';
+    const char *name = argv[i] + (is_long ? 2 : 1);
+    const char *equals = is_long ? strchr(name, '=') : NULL;
     size_t n = equals ? (size_t)(equals - name) : strlen(name);
-    const struct ctl_option *option = option_find(parse->options, name, n);
+    const struct ctl_option *option = option_find(parse->options, name, n, is_long);
 
     parse->open = NULL;
     if (!option) {
