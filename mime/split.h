@@ -1,10 +1,11 @@
 /*
- * Splits the body of a multipart/signed while it passes.                   RFC 1847 2.1, RFC 2046 5.1
+ * Splits the body of a multipart/signed while it passes.                   RFC 1847 2.1, RFC
+ * 2046 5.1
  *
- * Part one goes byte for byte (the CRLF before the boundary belongs to the boundary) into `content`;
- * part two, the signature, is kept up to a bound. Everything that could let another reader see
- * another part one is noted: text before the first boundary or after the last, more or fewer than
- * two parts, no closing boundary, boundary look-alikes (trailing characters, prefixes).
+ * Part one goes byte for byte (the CRLF before the boundary belongs to the boundary) into
+ * `content`; part two, the signature, is kept up to a bound. Everything that could let another
+ * reader see another part one is noted: text before the first boundary or after the last, more or
+ * fewer than two parts, no closing boundary, boundary look-alikes (trailing characters, prefixes).
  */
 #ifndef MIME_SPLIT_H
 #define MIME_SPLIT_H
@@ -24,13 +25,13 @@ struct mime_split_args {
 };
 
 struct mime_split_result {
-    uint32_t parts;      /* body parts seen */
-    bool preamble;       /* non-white text before the first boundary */
-    bool epilogue;       /* non-white text after the closing boundary */
-    bool closed;         /* the closing boundary was there */
-    bool ambiguous;      /* readers may differ; `why` says how */
-    bool bare_line_end;  /* a bare LF ended a boundary line or sits in part one */
-    const char *why;     /* static text or NULL */
+    uint32_t parts;     /* body parts seen */
+    bool preamble;      /* non-white text before the first boundary */
+    bool epilogue;      /* non-white text after the closing boundary */
+    bool closed;        /* the closing boundary was there */
+    bool ambiguous;     /* readers may differ; `why` says how */
+    bool bare_line_end; /* a bare LF ended a boundary line or sits in part one */
+    const char *why;    /* static text or NULL */
     uint64_t content_bytes;
     struct span signature_header; /* of part two; borrowed until free */
     struct span signature_body;   /* as it came, still encoded; borrowed until free */
