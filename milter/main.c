@@ -32,6 +32,10 @@
 #include "pki/crypto.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/wipe.h"
+
+/* libmilter frees the octets of messages without wiping them, and so do others. */
+WIPE_EVERY_FREE
 
 enum { EXIT_USAGE = 2 };
 
@@ -188,7 +192,8 @@ main(int argc, char **argv)
     if (code >= 0)
         return code;
     code = EXIT_USAGE;
-    if (milter_process_init(&err) || make_absolute(&options, &conf_path, &pid_path, &err))
+    if (milter_process_init(&err) || wipe_init(&err) ||
+        make_absolute(&options, &conf_path, &pid_path, &err))
         goto out;
     if (conf_load(options.conf_path, milter_reload_complain, stderr, &conf, &err)) {
         if (err.code == ERR_PERM)

@@ -7,15 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "util/wipe.h"
 
 enum err_code
 milter_process_init(struct err *err)
 {
-    struct rlimit none = { .rlim_cur = 0, .rlim_max = 0 };
     int fd;
 
     /* A file opened as descriptor 2 would get what we print. */
@@ -26,11 +25,7 @@ milter_process_init(struct err *err)
         return err_set_errno(err, errno, "cannot open /dev/null");
     close(fd);
     umask(077);
-    if (setrlimit(RLIMIT_CORE, &none))
-        return err_set_errno(err, errno, "cannot forbid core dumps");
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
-        return err_set_errno(err, errno, "cannot make the process not dumpable");
-    return ERR_OK;
+    return wipe_init(err);
 }
 
 enum err_code
@@ -68,10 +63,7 @@ milter_process_set_user(const struct milter_process_user *user, struct err *err)
         return err_set_errno(err, errno, "cannot become user %s", user->name);
     if (user->uid != 0 && (setuid(0) == 0 || geteuid() != user->uid))
         return err_set(err, ERR_BUG, "root's rights came back after they were given up");
-    /* The change of user resets it. */
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
-        return err_set_errno(err, errno, "cannot make the process not dumpable");
-    return ERR_OK;
+    return wipe_init(err); /* the change of user resets a part of it */
 }
 
 enum err_code
