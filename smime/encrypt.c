@@ -5,7 +5,6 @@
 #include <openssl/cms.h>
 #include <openssl/ec.h>
 #include <openssl/rsa.h>
-#include <openssl/x509v3.h>
 
 #include "mime/base64.h"
 #include "pki/crypto.h"
@@ -30,28 +29,20 @@ name_of(const struct pki_certificate *certificate)
                                                                    : facts->subject;
 }
 
-/* RFC 8550 4.4.2: keyEncipherment for RSA, keyAgreement for EC; without key usage both. Whether the
- * certificate is in time and for the right person was asked before. */
+/* Usage, kind and size of the key, once more, by the rules of the house. Whether the certificate is
+ * in time and for the right person was asked before; here it is asked at the start of its life and
+ * for nobody. */
 static enum err_code
 check_recipient(const struct pki_certificate *certificate, struct err *err)
 {
-    X509 *x509 = pki_certificate_get0_x509(certificate);
-    EVP_PKEY *key = X509_get0_pubkey(x509);
-    int kind = key != NULL ? EVP_PKEY_get_base_id(key) : EVP_PKEY_NONE;
-    uint32_t needed = kind == EVP_PKEY_RSA  ? X509v3_KU_KEY_ENCIPHERMENT
-                      : kind == EVP_PKEY_EC ? X509v3_KU_KEY_AGREEMENT
-                                            : 0;
-    if (needed == 0)
-        return err_set_reason(err, ERR_PERM, "unsupported-algorithm",
-                              "the key of %s is of a kind that CMS cannot encrypt to",
-                              name_of(certificate));
-    if ((X509_get_key_usage(x509) & needed) == 0)
-        return err_set_reason(err, ERR_PERM, "cert-wrong-usage",
-                              "the certificate of %s is not for encryption", name_of(certificate));
-    if (kind == EVP_PKEY_RSA && EVP_PKEY_get_bits(key) < SMIME_ALGORITHM_RSA_BITS)
-        return err_set_reason(err, ERR_PERM, "cert-weak-key", "the key of %s has %d bits only",
-                              name_of(certificate), EVP_PKEY_get_bits(key));
-    return ERR_OK;
+    const struct pki_leaf_policy policy = { .rsa_bits_min = SMIME_ALGORITHM_RSA_BITS };
+    struct pki_answer answer;
+    pki_certificate_check(certificate, PKI_USE_ENCRYPT, NULL,
+                          pki_certificate_get(certificate)->not_before, &policy, &answer);
+    if (answer.status == PKI_STATUS_OK)
+        return ERR_OK;
+    return err_set_reason(err, ERR_PERM, answer.reason, "%s: %s", name_of(certificate),
+                          answer.text);
 }
 
 /* Defaults of the library are PKCS#1 v1.5 for RSA and a KDF with SHA-1 for ECDH. */

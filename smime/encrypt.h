@@ -27,8 +27,8 @@ struct smime_encrypt_args {
     enum smime_transport transport; /* for RSA recipients */
 };
 
-/* `next` is taken. A certificate that cannot be encrypted to is ERR_PERM with the reason
- * cert-wrong-usage, cert-weak-key or unsupported-algorithm, and the text names it. An empty entity
+/* `next` is taken. A certificate that cannot be encrypted to is ERR_PERM with its reason
+ * (cert-wrong-usage, cert-weak-key, unsupported-algorithm), and the text names it. An empty entity
  * is ERR_PERM at the end. */
 ERR_CHECKED enum err_code smime_encrypt_new(const struct smime_encrypt_args *args,
                                             struct stage *next, struct stage **out,

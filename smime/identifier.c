@@ -1,6 +1,6 @@
 #include "smime/identifier.h"
 
-#include <openssl/x509v3.h>
+#include <openssl/x509.h>
 
 #include "pki/crypto.h"
 #include "smime/ber.h"
@@ -30,9 +30,11 @@ is_issuer_and_serial(struct span contents, X509 *x509)
 static bool
 is_key_identifier(struct span octets, X509 *x509)
 {
-    const ASN1_OCTET_STRING *own = X509_get0_subject_key_id(x509);
-    return own != NULL &&
-           span_equal(octets, span_of(ASN1_STRING_get0_data(own), (size_t)ASN1_STRING_length(own)));
+    ASN1_OCTET_STRING *own = X509_get_ext_d2i(x509, NID_subject_key_identifier, NULL, NULL);
+    bool same = own != NULL && span_equal(octets, span_of(ASN1_STRING_get0_data(own),
+                                                          (size_t)ASN1_STRING_length(own)));
+    ASN1_OCTET_STRING_free(own);
+    return same;
 }
 
 bool

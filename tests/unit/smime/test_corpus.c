@@ -128,7 +128,7 @@ struct signed_row {
     }
 
 static const struct signed_row signed_rows[] = {
-#include "corpus_signed.h"
+#include "corpus_signed.def"
 };
 
 static struct span
@@ -296,7 +296,7 @@ struct encrypted_row {
 };
 
 static const struct encrypted_row encrypted_rows[] = {
-#include "corpus_encrypted.h"
+#include "corpus_encrypted.def"
 };
 
 static EVP_PKEY *
