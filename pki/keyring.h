@@ -27,7 +27,8 @@ struct pki_key {
  */
 typedef void pki_keyring_complaint_fn(void *context, const char *file, const char *text);
 
-/* ERR_TEMP if the folder cannot be read. `folder` NULL gives an empty keyring. */
+/* ERR_TEMP if the folder cannot be read, ERR_PERM if others can write into it. `folder` NULL gives
+ * an empty keyring. */
 ERR_CHECKED enum err_code pki_keyring_load(const char *folder, pki_keyring_complaint_fn *complain,
                                            void *context, struct pki_keyring **out,
                                            struct err *err);
@@ -53,7 +54,10 @@ ERR_CHECKED enum err_code pki_keyring_find(const struct pki_keyring *keyring,
                                            const struct pki_key **out, struct pki_answer *why,
                                            struct err *err);
 
-/* Reads one pair from PEM files (smimectl --key/--cert/--chain). Returned: pki_keyring_free. */
+/* Reads one pair from PEM files (smimectl --key/--cert/--chain); either of the last two may be NULL
+ * when the key's file holds them. Their modes are not looked at: somebody named them on a command
+ * line. ERR_NOTFOUND: no such file; ERR_PERM: unreadable, or key and certificate do not belong
+ * together. Returned: pki_keyring_free. */
 ERR_CHECKED enum err_code pki_keyring_load_pair(const char *key_file, const char *certificate_file,
                                                 const char *chain_file, struct pki_keyring **out,
                                                 struct err *err);

@@ -10,6 +10,8 @@
 
 #include "pki/trust.h"
 
+/* REQUIRE: no fresh status, not trusted (TEMP). PREFER: what is not known is accepted, revoked
+ * never is. */
 enum pki_revocation { PKI_REVOCATION_REQUIRE, PKI_REVOCATION_PREFER, PKI_REVOCATION_OFF };
 
 enum { PKI_PATH_DEPTH = 10 };
