@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/json.h"
 #include "util/log.h"
 
 enum { COMMAND_LINE = 4096 };
@@ -20,11 +21,10 @@ ctl_say(const char *format, ...)
     fprintf(stderr, "smimectl: %s\n", log_escape(span_str(raw), line, sizeof line));
 }
 
-int
-ctl_fail(const struct err *err)
+static int
+command_exit(enum err_code code)
 {
-    ctl_say("%s", err->text[0] ? err->text : err_code_name(err->code));
-    switch (err->code) {
+    switch (code) {
     case ERR_NOTFOUND:
     case ERR_PERM:
     case ERR_LIMIT:
@@ -36,6 +36,34 @@ ctl_fail(const struct err *err)
         break;
     }
     return CTL_EXIT_TEMP;
+}
+
+int
+ctl_fail(const struct err *err)
+{
+    const char *text = err->text[0] ? err->text : err_code_name(err->code);
+
+    if (err->reason)
+        ctl_say("%s (%s)", text, err->reason);
+    else
+        ctl_say("%s", text);
+    return command_exit(err->code);
+}
+
+int
+ctl_fail_as(const struct err *err, bool as_json)
+{
+    struct ctl_json json;
+
+    if (!as_json)
+        return ctl_fail(err);
+    ctl_json_init(&json, stderr);
+    ctl_json_open(&json, NULL, '{');
+    ctl_json_text(&json, "result", "error");
+    ctl_json_text(&json, "reason", err->reason ? err->reason : err_code_name(err->code));
+    ctl_json_text(&json, "text", err->text);
+    ctl_json_close(&json);
+    return command_exit(err->code);
 }
 
 void

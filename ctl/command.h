@@ -11,6 +11,8 @@
 #ifndef CTL_COMMAND_H
 #define CTL_COMMAND_H
 
+#include <stdbool.h>
+
 #include "util/err.h"
 #include "util/span.h"
 
@@ -45,6 +47,9 @@ void ctl_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Says what went wrong and returns the exit code that fits: CTL_EXIT_NO for an input that is wrong
  * or not there, CTL_EXIT_TEMP for what may go better next time. */
 int ctl_fail(const struct err *err);
+
+/* The same for commands whose result is a message: as one JSON object on stderr if `as_json`. */
+int ctl_fail_as(const struct err *err, bool as_json);
 
 /* `text` escaped, on stdout. */
 void ctl_print(const char *text);

@@ -75,7 +75,7 @@ decrypt_load_keys(struct decrypt *decrypt, struct err *err)
         }
         if (pki_keyring_load_pair(decrypt->key, decrypt->certificate, NULL, &decrypt->keyring,
                                   err) != ERR_OK)
-            return ctl_fail(err);
+            return ctl_fail_as(err, decrypt->common.json);
         return CTL_EXIT_YES;
     }
     code = ctl_context_load(&decrypt->common, &services);
@@ -190,7 +190,7 @@ decrypt_run(struct decrypt *decrypt, const char *path)
     if (code == ERR_OK)
         code = decrypt_release(decrypt, &err);
     if (code != ERR_OK)
-        return ctl_fail(&err);
+        return ctl_fail_as(&err, decrypt->common.json);
     decrypt_report(decrypt);
     return CTL_EXIT_YES;
 }

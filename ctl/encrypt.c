@@ -56,7 +56,7 @@ encrypt_load_files(struct encrypt *encrypt, struct err *err)
             code = pki_certificates_add1(&encrypt->recipients, file.list[0], err);
         pki_certificates_free(&file);
         if (code != ERR_OK)
-            return ctl_fail(err);
+            return ctl_fail_as(err, encrypt->common.json);
         if (answer.status != PKI_STATUS_OK) {
             ctl_say("%s: %s (%s)", path, answer.text, answer.reason);
             encrypt->missing++;
@@ -164,7 +164,7 @@ encrypt_find_people(struct encrypt *encrypt, struct err *err)
     for (size_t i = 0; code == ERR_OK && encrypt->rule.encrypt_also[i]; i++)
         code = encrypt_add(encrypt, encrypt->rule.encrypt_also[i],
                            ctl_people_own_trust(encrypt->services, encrypt->found), err);
-    return code == ERR_OK ? CTL_EXIT_YES : ctl_fail(err);
+    return code == ERR_OK ? CTL_EXIT_YES : ctl_fail_as(err, encrypt->common.json);
 }
 
 static int
@@ -198,7 +198,7 @@ encrypt_run(struct encrypt *encrypt, const char *path)
     encrypt->rule = *policy_rule_builtin();
     encrypt->recipients.limit = ENCRYPT_LIMIT;
     if (ctl_message_load(path, &encrypt->message, &err) != ERR_OK)
-        return ctl_fail(&err);
+        return ctl_fail_as(&err, encrypt->common.json);
     code = encrypt->certificates.count > 0 ? encrypt_load_files(encrypt, &err)
                                            : encrypt_find_people(encrypt, &err);
     if (code != CTL_EXIT_YES)
@@ -215,7 +215,7 @@ encrypt_run(struct encrypt *encrypt, const char *path)
                                                       .recipients = encrypt->recipients.list,
                                                       .count = encrypt->recipients.count },
                           &err) != ERR_OK)
-        return ctl_fail(&err);
+        return ctl_fail_as(&err, encrypt->common.json);
     return encrypt_report(encrypt);
 }
 

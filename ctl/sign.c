@@ -55,7 +55,7 @@ sign_find_pair(struct sign *sign, struct err *err)
     }
     if (pki_keyring_load_pair(sign->key, sign->certificate, sign->chain, &sign->pair, err) !=
         ERR_OK)
-        return ctl_fail(err);
+        return ctl_fail_as(err, sign->common.json);
     sign->args.key = pki_keyring_get(sign->pair, 0);
     pki_certificate_check(sign->args.key->certificate, PKI_USE_SIGN, NULL, clock_now_s(), &policy,
                           &answer);
@@ -95,14 +95,14 @@ sign_find_sender(struct sign *sign, struct err *err)
     if (code == ERR_OK && !from.address[0])
         code = err_set(err, ERR_PERM, "From does not name exactly one address");
     if (code != ERR_OK)
-        return ctl_fail(err);
+        return ctl_fail_as(err, sign->common.json);
     rule = policy_rule_find(sign->services->conf, CONF_DIRECTION_OUT, from.address, recipient);
     sign->rule = *rule;
     code = ctl_people_find(sign->services, from.address, PKI_USE_SIGN,
                            ctl_people_own_trust(sign->services, rule), &sign->keys, err);
     if (code != ERR_OK) {
         err_prefix(err, "no key to sign for %.200s", from.address);
-        return ctl_fail(err);
+        return ctl_fail_as(err, sign->common.json);
     }
     sign->args.key = sign->keys.selected->key;
     if (ctl_people_find(sign->services, from.address, PKI_USE_ENCRYPT,
@@ -119,7 +119,7 @@ sign_run(struct sign *sign, const char *path)
 
     sign->rule = *policy_rule_builtin();
     if (ctl_message_load(path, &sign->message, &err) != ERR_OK)
-        return ctl_fail(&err);
+        return ctl_fail_as(&err, sign->common.json);
     code =
         sign->key || sign->certificate ? sign_find_pair(sign, &err) : sign_find_sender(sign, &err);
     if (code != CTL_EXIT_YES)
@@ -133,7 +133,7 @@ sign_run(struct sign *sign, const char *path)
     sign->args.sign = true;
     sign->args.opaque = sign->opaque || sign->rule.sign_format == CONF_SIGN_OPAQUE;
     if (ctl_protect_write(&sign->args, &err) != ERR_OK)
-        return ctl_fail(&err);
+        return ctl_fail_as(&err, sign->common.json);
     return sign_report(sign);
 }
 

@@ -25,9 +25,9 @@ verdict_of_signer(const struct policy_signer_facts *signer, bool from_usable)
         enum policy_trust trust;
         const char *reason;
     } steps[] = {
+        { signer->algorithm, signer->algorithm_reason },
         { signer->leaf, signer->leaf_reason },
         { signer->path, signer->path_reason },
-        { signer->algorithm, signer->algorithm_reason },
     };
     const size_t count = sizeof steps / sizeof steps[0];
 

@@ -238,6 +238,12 @@ def test_json_of_protecting_commands_goes_to_stderr():
     done = smimectl("decrypt", "--json", "--key", world.bob[0], "--cert", world.bob[1], stdin=done.stdout, check=True)
     report = json.loads(done.stderr)
     assert report["authenticated"] is True and report["recipients"] == 1, report
+    sealed = world.encrypt()
+    done = smimectl("decrypt", "--json", "--key", world.alice[0], "--cert", world.alice[1], stdin=sealed)
+    report = json.loads(done.stderr)
+    assert (done.returncode, done.stdout, report["result"], report["reason"]) == (1, b"", "error", "no-key"), report
+    done = smimectl("decrypt", "--key", world.alice[0], "--cert", world.alice[1], stdin=sealed)
+    assert b"(no-key)" in done.stderr, done.stderr
 
 
 # ---- with a configuration ------------------------------------------------------------------------

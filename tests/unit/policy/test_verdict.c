@@ -232,6 +232,11 @@ weak_signature_of_an_untrusted_signer_is_fail_not_policy(void **state)
     policy_verdict_decide(&facts, &out);
     assert_int_equal(out.result, POLICY_RESULT_FAIL);
     assert_string_equal(out.reason, "path");
+    /* Of several reasons of one kind, the nearest to the signature is told. */
+    signer.path = signer.leaf = POLICY_TRUST_POLICY;
+    policy_verdict_decide(&facts, &out);
+    assert_int_equal(out.result, POLICY_RESULT_POLICY);
+    assert_string_equal(out.reason, "algorithm");
 }
 
 static void
