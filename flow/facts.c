@@ -272,15 +272,19 @@ facts_load_escrow(struct flow_message *message, struct flow_facts *facts, struct
         struct directory_lookup_result *result = &facts->escrow[i];
         enum policy_known known = POLICY_UNKNOWN;
         char formatted[MIME_ADDRESS_SIZE];
-        struct err ignored = ERR_INIT;
+        struct err found = ERR_INIT;
         struct facts_question question = { .address = formatted,
                                            .trust = facts_find_own_trust(message, rule) };
 
-        if (mime_address_format(span_str(facts->escrow_addresses[i]), formatted, &ignored) ==
-            ERR_OK)
+        code = mime_address_format(span_str(facts->escrow_addresses[i]), formatted, &found);
+        if (code == ERR_OK)
             code = facts_ask(message, &question, result, &known, err);
-        else
+        else if (code != ERR_PERM && code != ERR_LIMIT)
+            return err_set(err, code, "%s", found.text);
+        else {
             known = POLICY_NO;
+            code = ERR_OK;
+        }
         if (code != ERR_OK || known == POLICY_YES)
             continue;
         /* A certain "no" weighs less than a question that is still open. */

@@ -11,32 +11,35 @@ static const char field_name[] = "Authentication-Results";
 enum { FORGED_NAME_SIZE = 1024 };
 
 /* A host name in the one form it is compared in: no trailing dot, A-labels in lower case; what is
- * no host name at all in lower case. False: longer than any name of ours. */
-static bool
-forged_normalise(struct span name, char *out)
+ * no host name at all in lower case. "": longer than any name of ours. */
+static enum err_code
+forged_normalise(struct span name, char *out, struct err *err)
 {
     char address[FORGED_NAME_SIZE + 2], formatted[MIME_ADDRESS_SIZE];
-    struct err ignored = ERR_INIT;
-    const char *host;
+    struct err found = ERR_INIT;
+    enum err_code code;
     size_t i;
 
+    out[0] = 0;
     while (name.n > 0 && name.p[name.n - 1] == '.')
         name.n--;
     if (name.n == 0 || name.n >= FORGED_NAME_SIZE || memchr(name.p, 0, name.n))
-        return false;
+        return ERR_OK;
     snprintf(address, sizeof(address), "x@%.*s", SPAN_ARG(name));
-    if (mime_address_format(span_str(address), formatted, &ignored) == ERR_OK) {
-        host = strrchr(formatted, '@') + 1;
-        snprintf(out, FORGED_NAME_SIZE, "%s", host);
-        return true;
+    code = mime_address_format(span_str(address), formatted, &found);
+    if (code == ERR_OK) {
+        snprintf(out, FORGED_NAME_SIZE, "%s", strrchr(formatted, '@') + 1);
+        return ERR_OK;
     }
+    if (code != ERR_PERM && code != ERR_LIMIT)
+        return err_set(err, code, "%s", found.text);
     for (i = 0; i < name.n; i++) {
         unsigned char c = name.p[i];
 
         out[i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
     }
     out[name.n] = 0;
-    return true;
+    return ERR_OK;
 }
 
 /* Position behind a comment that starts at `at`; nested ones and escapes as RFC 5322 3.2.2 has it.
@@ -115,20 +118,31 @@ forged_next_word(struct span text, size_t *at, bool *seen, char *word, size_t *l
     return false;
 }
 
-static bool
-forged_segment_names(struct span text, const char *wanted)
+static enum err_code
+forged_is_name(struct span text, const char *wanted, bool *same, struct err *err)
 {
-    char word[FORGED_NAME_SIZE], name[FORGED_NAME_SIZE];
+    char name[FORGED_NAME_SIZE];
+    enum err_code code = forged_normalise(text, name, err);
+
+    *same = code == ERR_OK && name[0] && strcmp(name, wanted) == 0;
+    return code;
+}
+
+static enum err_code
+forged_check_segment(struct span text, const char *wanted, bool *named, struct err *err)
+{
+    char word[FORGED_NAME_SIZE];
     size_t at = 0, length = 0;
     bool seen = false;
+    enum err_code code = ERR_OK;
 
-    while (forged_next_word(text, &at, &seen, word, &length)) {
-        if (forged_normalise(span_of(word, length), name) && strcmp(name, wanted) == 0)
-            return true;
-    }
+    while (code == ERR_OK && !*named && forged_next_word(text, &at, &seen, word, &length))
+        code = forged_is_name(span_of(word, length), wanted, named, err);
+    if (code != ERR_OK || *named)
+        return code;
     /* An id of ours that is no host name may hold characters that end a word above. */
     text.n = span_find(text, ';');
-    return forged_normalise(span_trim(text), name) && strcmp(name, wanted) == 0;
+    return forged_is_name(span_trim(text), wanted, named, err);
 }
 
 enum err_code
@@ -139,11 +153,11 @@ flow_forged_check(struct span value, const char *authserv_id, bool *forged, stru
     enum err_code code;
 
     *forged = false;
-    if (!forged_normalise(span_str(authserv_id), wanted))
-        return ERR_OK;
-    code = mime_header_unfold(value, &text, err);
+    code = forged_normalise(span_str(authserv_id), wanted, err);
     if (code == ERR_OK)
-        *forged = forged_segment_names(buf_span(&text), wanted);
+        code = mime_header_unfold(value, &text, err);
+    if (code == ERR_OK)
+        code = forged_check_segment(buf_span(&text), wanted, forged, err);
     buf_free(&text);
     return code;
 }

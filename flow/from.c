@@ -30,12 +30,16 @@ flow_from_load(const struct mime_header *header, struct flow_from *out, struct e
     if (flags & (MIME_ADDRESS_GROUP | MIME_ADDRESS_SYNTAX | MIME_ADDRESS_OBSOLETE) ||
         (flags & MIME_ADDRESS_EMPTY && out->mailboxes > 0))
         out->irregular = true;
-    if (out->fields == 1 && out->mailboxes == 1 && !out->irregular &&
-        mime_address_format(span_str(mime_address_get(addresses, 0)), out->address, &format_err) !=
-            ERR_OK) {
-        out->irregular = true;
-        out->address[0] = 0;
-    }
+    code = ERR_OK;
+    if (out->fields == 1 && out->mailboxes == 1 && !out->irregular)
+        code = mime_address_format(span_str(mime_address_get(addresses, 0)), out->address,
+                                   &format_err);
     mime_address_free(&addresses);
-    return ERR_OK;
+    if (code == ERR_OK)
+        return ERR_OK;
+    out->address[0] = 0;
+    out->irregular = true;
+    /* Out of memory is no property of the message. */
+    return code == ERR_PERM || code == ERR_LIMIT ? ERR_OK
+                                                 : err_set(err, code, "%s", format_err.text);
 }

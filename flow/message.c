@@ -160,23 +160,32 @@ message_has_ended(const struct flow_message *message, struct flow_answer *answer
 /* ---- envelope ----------------------------------------------------------------------------------
  */
 
-/* An address of the envelope, without its brackets, formatted where it can be. */
-static char *
-message_format_address(const char *address, bool *valid)
+/* An address of the envelope, without its brackets, formatted where it can be: returned in *out.
+ * That it cannot be is an answer; that there is no memory to try is not. */
+static enum err_code
+message_format_address(const char *address, char **out, bool *valid, struct err *err)
 {
     char formatted[MIME_ADDRESS_SIZE];
-    struct err ignored = ERR_INIT;
+    struct err found = ERR_INIT;
     struct span bare = span_trim(span_str(address));
+    enum err_code code = ERR_OK;
 
     if (bare.n >= 2 && bare.p[0] == '<' && bare.p[bare.n - 1] == '>')
         bare = span_of(bare.p + 1, bare.n - 2);
-    *valid = bare.n == 0 || (bare.n < FLOW_LIMIT_ADDRESS &&
-                             mime_address_format(bare, formatted, &ignored) == ERR_OK);
-    if (bare.n > 0 && *valid)
-        return strdup(formatted);
+    if (bare.n >= FLOW_LIMIT_ADDRESS)
+        code = ERR_LIMIT;
+    else if (bare.n > 0)
+        code = mime_address_format(bare, formatted, &found);
+    if (code != ERR_OK && code != ERR_PERM && code != ERR_LIMIT)
+        return err_set(err, code, "%s", found.text);
+    *valid = code == ERR_OK;
     if (bare.n > FLOW_LIMIT_ADDRESS)
         bare.n = FLOW_LIMIT_ADDRESS;
-    return bare.n > 0 ? span_dup(bare) : strdup("");
+    if (bare.n == 0)
+        *out = strdup("");
+    else
+        *out = *valid ? strdup(formatted) : span_dup(bare);
+    return *out ? ERR_OK : err_set(err, ERR_NOMEM, "memory for the envelope");
 }
 
 void
@@ -187,11 +196,9 @@ flow_message_sender(struct flow_message *message, const char *address, struct fl
     if (message_has_ended(message, answer))
         return;
     free(message->sender);
-    message->sender = message_format_address(address, &message->sender_valid);
-    if (!message->sender) {
-        (void)err_set(&err, ERR_NOMEM, "memory for the envelope");
+    message->sender = NULL;
+    if (message_format_address(address, &message->sender, &message->sender_valid, &err) != ERR_OK)
         flow_state_fail(message, &err, FLOW_PHASE_ENVELOPE, answer);
-    }
 }
 
 static enum err_code
@@ -199,6 +206,7 @@ message_add_recipient(struct flow_message *message, const char *address, struct 
 {
     struct flow_recipient *list = message->recipients, *one;
     size_t cap = message->cap ? message->cap * 2 : 8;
+    enum err_code code;
 
     if (message->count >= message->conf->global.max_recipients)
         return err_set(err, ERR_LIMIT, "more than %llu recipients",
@@ -213,11 +221,9 @@ message_add_recipient(struct flow_message *message, const char *address, struct 
     one = &list[message->count];
     *one = (struct flow_recipient){ .known = POLICY_UNKNOWN, .reason = "not-asked" };
     one->rule = policy_rule_builtin();
-    one->address = message_format_address(address, &one->valid);
-    if (!one->address)
-        return err_set(err, ERR_NOMEM, "memory for the envelope");
-    message->count++;
-    return ERR_OK;
+    code = message_format_address(address, &one->address, &one->valid, err);
+    message->count += code == ERR_OK;
+    return code;
 }
 
 void

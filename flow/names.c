@@ -96,11 +96,14 @@ names_add(struct names *names, const struct mime_addresses *addresses, bool fold
         return err_set(err, ERR_NOMEM, "memory for the addresses of the header");
     names->list = list;
     for (i = 0; i < more; i++) {
-        struct err ignored = ERR_INIT;
+        struct err found = ERR_INIT;
+        enum err_code code =
+            mime_address_format(span_str(mime_address_get(addresses, i)), formatted, &found);
 
-        if (mime_address_format(span_str(mime_address_get(addresses, i)), formatted, &ignored) !=
-            ERR_OK)
+        if (code == ERR_PERM || code == ERR_LIMIT)
             continue;
+        if (code != ERR_OK)
+            return err_set(err, code, "%s", found.text);
         names_fold(formatted, fold_local);
         list[names->count] = strdup(formatted);
         if (!list[names->count])

@@ -269,7 +269,7 @@ verification_judge_split(struct flow_verification *verification)
     if (split->parts != 2)
         verification_break(verification, "wrong-parts");
     else if (!split->closed)
-        verification_doubt(verification, "not-closed");
+        verification_break(verification, "not-closed");
     else if (split->epilogue)
         verification_doubt(verification, "epilogue");
     else if (split->ambiguous)

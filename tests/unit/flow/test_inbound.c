@@ -282,6 +282,8 @@ what_is_no_cms_is_permerror_and_passes_marked(void **state)
                     "protocol=\"application/pkcs7-signature\"; boundary=b\n";
     letter.body = "--b\r\n\r\nx\r\n--b--\r\n";
     expect(&letter, "permerror (wrong-parts");
+    letter.body = "--b\r\n\r\nx\r\n--b\r\nContent-Type: application/pkcs7-signature\r\n\r\ny\r\n";
+    expect(&letter, "permerror (not-closed");
     letter.body = "--b\r\n\r\nx\r\n--b\r\nContent-Type: text/plain\r\n\r\ny\r\n--b--\r\n";
     expect(&letter, "permerror (no-signature-part");
     letter.header = "From: alice@example.org\nContent-Type: multipart/signed; "

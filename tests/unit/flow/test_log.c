@@ -1,5 +1,4 @@
 #include "tests/unit/flow/world.h"
-#include "util/log.h"
 
 static struct world world;
 

@@ -450,6 +450,45 @@ a_hidden_recipient_is_not_shown_to_the_others(void **state)
     delivery_free(&delivery);
 }
 
+static void
+an_additional_recipient_without_a_certificate_stops_what_must_be_encrypted(void **state)
+{
+    struct letter letter = letter_to_bob();
+    struct delivery delivery;
+
+    (void)state;
+    world_configure(&world, "rule \"all\" {\n sign = never\n encrypt = always\n"
+                            " encrypt_also = vault@example.org lost@example.org\n }");
+    world_send(&world, &letter, &delivery);
+    assert_reply(&delivery, 550, "5.7.1", "lost@example.org");
+    delivery_free(&delivery);
+    world_configure(&world, "rule \"all\" {\n sign = never\n encrypt = if-possible\n"
+                            " encrypt_also = lost@example.org\n }");
+    world_send(&world, &letter, &delivery);
+    assert_delivered(&delivery);
+    assert_int_equal(delivery.edits, 0);
+    delivery_free(&delivery);
+}
+
+static void
+a_sender_without_a_certificate_has_no_copy_and_the_message_goes(void **state)
+{
+    struct letter letter = letter_to_bob();
+    struct delivery delivery;
+
+    (void)state;
+    letter.sender = "dave@example.org";
+    letter.header = "From: dave@example.org\r\nTo: bob@example.net\r\n";
+    world_configure(&world, "rule \"all\" {\n sign = never\n encrypt = always\n }");
+    world_send(&world, &letter, &delivery);
+    assert_delivered(&delivery);
+    assert_non_null(strstr(delivery.explain, "sender-copy: dave@example.org: none"));
+    world_write(&world, "sealed", buf_span(&delivery.message));
+    decrypt_as("bob", "sealed", "opened");
+    assert_false(can_decrypt("alice", "sealed"));
+    delivery_free(&delivery);
+}
+
 /* ---- already encrypted -------------------------------------------------------------------------
  */
 
@@ -475,6 +514,32 @@ what_is_encrypted_passes_as_it_is(void **state)
     delivery_free(&second);
     delivery_free(&first);
     free(header);
+}
+
+static void
+pgp_mime_passes_where_the_rule_says_that_it_is_encrypted(void **state)
+{
+    struct letter letter = letter_to_bob();
+    struct delivery delivery;
+
+    (void)state;
+    letter.header = "From: alice@example.org\r\nTo: bob@example.net\r\nMIME-Version: 1.0\r\n"
+                    "Content-Type: multipart/encrypted; boundary=b;\r\n"
+                    " protocol=\"application/pgp-encrypted\"\r\n";
+    letter.body = "--b\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n--b\r\n"
+                  "Content-Type: application/octet-stream\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n"
+                  "\r\nhAMBAgPSBAEJCQk=\r\n-----END PGP MESSAGE-----\r\n--b--\r\n";
+    world_configure(&world, "rule \"all\" {\n sign = always\n encrypt = always\n"
+                            " pgp_is_encrypted = yes\n }");
+    world_send(&world, &letter, &delivery);
+    assert_delivered(&delivery);
+    assert_int_equal(delivery.edits, 0);
+    delivery_free(&delivery);
+    world_configure(&world, "rule \"all\" {\n sign = always\n encrypt = always\n }");
+    world_send(&world, &letter, &delivery);
+    assert_delivered(&delivery);
+    assert_true(delivery.replaced);
+    delivery_free(&delivery);
 }
 
 struct disguise {
@@ -775,6 +840,34 @@ a_structure_beyond_every_bound_is_refused_only_where_it_must_be_protected(void *
 }
 
 static void
+a_spool_that_cannot_be_written_defers(void **state)
+{
+    struct letter letter = letter_to_bob();
+    struct delivery delivery;
+    char *big = malloc(100001), path[300], away[300];
+
+    (void)state;
+    memset(big, 'x', 100000);
+    big[100000] = 0;
+    letter.body = big;
+    world_configure(&world,
+                    "spool_memory = 4KiB\nrule \"all\" {\n sign = never\n encrypt = always\n }");
+    snprintf(path, sizeof path, "%s/spool", world.folder);
+    snprintf(away, sizeof away, "%s/spool.away", world.folder);
+    assert_int_equal(rename(path, away), 0);
+    world_send(&world, &letter, &delivery);
+    assert_reply(&delivery, 451, "4.3.0", "");
+    assert_null(strstr(delivery.answer.text, "spool"));
+    delivery_free(&delivery);
+    assert_int_equal(rename(away, path), 0);
+    world_send(&world, &letter, &delivery);
+    assert_delivered(&delivery);
+    assert_true(delivery.replaced);
+    delivery_free(&delivery);
+    free(big);
+}
+
+static void
 a_deadline_that_is_over_defers(void **state)
 {
     struct letter letter = letter_to_bob();
@@ -836,9 +929,13 @@ main(void)
         cmocka_unit_test(sign_and_encrypt_puts_the_signature_inside),
         cmocka_unit_test(a_recipient_without_a_certificate_refuses_the_message_by_name),
         cmocka_unit_test(encryption_that_is_not_possible_is_left_out_where_the_rule_allows_it),
+        cmocka_unit_test(
+            an_additional_recipient_without_a_certificate_stops_what_must_be_encrypted),
+        cmocka_unit_test(a_sender_without_a_certificate_has_no_copy_and_the_message_goes),
         cmocka_unit_test(could_not_ask_is_451_and_never_plain),
         cmocka_unit_test(a_hidden_recipient_is_not_shown_to_the_others),
         cmocka_unit_test(what_is_encrypted_passes_as_it_is),
+        cmocka_unit_test(pgp_mime_passes_where_the_rule_says_that_it_is_encrypted),
         cmocka_unit_test(a_disguise_is_plain_text),
         cmocka_unit_test(a_sender_without_a_key_is_refused_unsigned_or_spoken_for),
         cmocka_unit_test(a_sender_who_is_not_whom_the_message_names_is_refused),
@@ -847,6 +944,7 @@ main(void)
         cmocka_unit_test(mail_that_no_rule_protects_has_no_edits_and_its_body_is_not_wanted),
         cmocka_unit_test(bounds_are_named_in_the_reply),
         cmocka_unit_test(a_structure_beyond_every_bound_is_refused_only_where_it_must_be_protected),
+        cmocka_unit_test(a_spool_that_cannot_be_written_defers),
         cmocka_unit_test(a_deadline_that_is_over_defers),
         cmocka_unit_test(a_message_can_end_at_every_step),
     };

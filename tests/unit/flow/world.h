@@ -29,6 +29,7 @@
 #include "flow/raw.h"
 #include "tests/unit/testca.h"
 #include "util/clock.h"
+#include "util/log.h"
 
 enum { WORLD_LIMIT = 64 * 1024 * 1024, WORLD_RECIPIENTS = 8 };
 
@@ -90,6 +91,7 @@ world_make(struct world *world)
     X509 *revoked[2] = { NULL, NULL };
     X509_CRL *crl;
 
+    log_init(&(struct log_args){ .sink = LOG_SINK_NONE });
     *world = (struct world){ .folder = testca_folder() };
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", world->folder, folders[i]);
