@@ -3,6 +3,7 @@
 What it writes is judged by the openssl command and by Python's email package.
 """
 
+import base64
 import datetime
 import email
 import email.policy
@@ -358,6 +359,43 @@ def test_explain_takes_the_client_and_a_file():
                     "--rcpt", "x@our.example")
     assert done.returncode == 2, done
     assert smimectl("explain", "-c", world.config, "--from", "alice@our.example").returncode == 2
+
+
+def test_directory_says_who_may_send_and_gives_certificates():
+    world = World.get()
+    with Scratch("smimectl-ldif") as scratch:
+        erik = world.ca.user("erik@partner.example", "erik")
+        der = run("openssl", "x509", "-in", erik[1], "-outform", "DER").stdout
+        people = scratch.path / "people.ldif"
+        people.write_text(
+            "dn: uid=alice,dc=our\nobjectClass: inetOrgPerson\nuid: alice\nmail: alice@our.example\n"
+            "proxyAddresses: smtp:alias@our.example\nproxyAddresses: SMTP:alice@our.example\n\n"
+            "dn: cn=erik,dc=our\nobjectClass: contact\ncn: erik\nmail: erik@partner.example\n"
+            "userCertificate;binary:: " + base64.b64encode(der).decode() + "\n")
+        config = scratch.path / "smimed.conf"
+        config.write_text(world.configuration() + f'directory "people" {{\n    ldif = "{people}"\n}}\n')
+        assert smimectl("check", config).returncode == 0
+        done = smimectl("lookup", "--json", "-c", config, "erik@partner.example")
+        result = json.loads(done.stdout)
+        assert done.returncode == 0 and result["candidates"][0]["source"] == "directory:people", result
+        # The alias of an own user finds his key.
+        done = smimectl("lookup", "--json", "-c", config, "alias@our.example")
+        result = json.loads(done.stdout)
+        assert done.returncode == 0 and result["candidates"][0]["source"] == "keys", result
+
+        def ask(sender, login, recipient="erik@partner.example"):
+            done = smimectl("explain", "-c", config, "--json", "--from", sender, "--rcpt", recipient, "--login", login,
+                            "--client", "192.0.2.1")
+            return done.returncode, json.loads(done.stdout)
+
+        code, result = ask("alice@our.example", "alice")
+        assert (code, result["answer"]) == (0, "accept"), result
+        for sender, login, words in (("boss@our.example", "alice", "not your address"),
+                                     ("alias@our.example", "alice", "alice@our.example"),
+                                     ("alice@our.example", "mallory", "login")):
+            code, result = ask(sender, login)
+            assert (code, result["answer"], result["code"]) == (1, "refuse", 550), result
+            assert words in result["text"], result
 
 
 # ---- configuration, keys -------------------------------------------------------------------------
