@@ -40,7 +40,7 @@ out_of_memory(struct err *err)
     return err_set(err, ERR_NOMEM, "no memory for a directory file");
 }
 
-/* ---- reading -------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static enum err_code
 append_person(void *context, const struct directory_record *record, struct err *err)
@@ -119,7 +119,7 @@ make_keys(struct ldif *ldif, struct err *err)
     return ERR_OK;
 }
 
-/* ---- looking up ----------------------------------------------------------------------------- */
+/* ---- looking up ------------------------------------------------------------------------------ */
 
 /* The first key that is `text`, or keys->count. */
 static size_t
@@ -177,7 +177,7 @@ ldif_find_login(struct directory *directory, const char *login, struct directory
     return get_person(ldif, person, out, err);
 }
 
-/* ---- the object ----------------------------------------------------------------------------- */
+/* ---- the object ------------------------------------------------------------------------------ */
 
 static void
 ldif_free(struct directory *directory)

@@ -5,7 +5,7 @@
 #include "mime/address.h"
 #include "util/log.h"
 
-/* ---- attributes ----------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------ */
 
 /* The same attribute type, whatever its options ("userCertificate;binary" is userCertificate). */
 static bool
@@ -64,7 +64,7 @@ append_text(char ***list, size_t *count, const char *text, struct err *err)
     return ERR_OK;
 }
 
-/* ---- addresses and logins ------------------------------------------------------------------- */
+/* ---- addresses and logins -------------------------------------------------------------------- */
 
 /* Active Directory writes "SMTP:a@b" (primary), "smtp:a@b", and addresses of other systems. False:
  * one of those. */
@@ -149,7 +149,7 @@ take_names(struct directory_person *person, const struct conf_directory *conf,
     return code;
 }
 
-/* ---- certificates --------------------------------------------------------------------------- */
+/* ---- certificates ---------------------------------------------------------------------------- */
 
 static enum err_code
 append_value(struct directory_person *person, const struct directory_record *record,
@@ -207,7 +207,7 @@ parse_values(struct directory_person *person, struct err *err)
     return ERR_OK;
 }
 
-/* ---- the object ----------------------------------------------------------------------------- */
+/* ---- the object ------------------------------------------------------------------------------ */
 
 enum err_code
 directory_person_new(const struct conf_directory *conf, const struct directory_record *record,

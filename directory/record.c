@@ -43,7 +43,7 @@ complain_limit(const struct reader *reader, struct err *err, const char *what, u
                    what);
 }
 
-/* ---- logical lines -------------------------------------------------------------------------- */
+/* ---- logical lines --------------------------------------------------------------------------- */
 
 static struct span
 take_physical(struct reader *reader)
@@ -89,7 +89,7 @@ take_line(struct reader *reader, bool *is_comment, struct err *err)
     }
 }
 
-/* ---- attributes ----------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------ */
 
 /* AttributeDescription of RFC 2849: a name or an OID, and options. In place to lower case. */
 static bool
@@ -185,7 +185,7 @@ append_attribute(struct reader *reader, struct span name, struct span value, str
     return ERR_OK;
 }
 
-/* ---- records -------------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static void
 drop_record(struct reader *reader)

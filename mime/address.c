@@ -14,8 +14,7 @@ enum {
     PATTERN_MAX = 1024,
 };
 
-/* ---- domains ------------------------------------------------------------------------------------
- */
+/* ---- domains --------------------------------------------------------------------------------- */
 
 static bool
 is_ascii(struct span text)
@@ -106,8 +105,7 @@ out:
     return good;
 }
 
-/* ---- one address --------------------------------------------------------------------------------
- */
+/* ---- one address ----------------------------------------------------------------------------- */
 
 /* "content"@...: resolves escapes. Returns the length up to behind the closing quote, 0 if bad. */
 static size_t
@@ -207,8 +205,7 @@ mime_address_is(struct span a, struct span b, bool fold_local)
     return true;
 }
 
-/* ---- patterns -----------------------------------------------------------------------------------
- */
+/* ---- patterns -------------------------------------------------------------------------------- */
 
 /* Length of the UTF-8 character at `p`. */
 static size_t

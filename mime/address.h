@@ -22,11 +22,9 @@ struct mime_addresses;
 
 /* Parses the value of From, Sender, To, Cc, Reply-To. Bad syntax is a flag, not an error; ERR_LIMIT
  * beyond `limit` mailboxes and groups together, ERR_NOMEM. Linear in the length of the value.
- * An element that fits no grammar gives no address, but for a display name with specials in it
- * before
+ * An element that fits no grammar gives no address, but for a display name with specials before
  * "<...>": `a@b <c@d>` is c@d with SYNTAX. 8-bit bytes in display names and comments are not
- * judged; in an addr-spec they are UTF-8 or it is none. An empty group ("undisclosed-recipients:;")
- * is not EMPTY. */
+ * judged; in an addr-spec they are UTF-8 or it is none. "undisclosed-recipients:;" is not EMPTY. */
 ERR_CHECKED enum err_code mime_address_parse(struct span field_value, size_t limit,
                                              struct mime_addresses **out, struct err *err);
 void mime_address_free(struct mime_addresses **addresses);
@@ -42,8 +40,8 @@ unsigned mime_address_flags(const struct mime_addresses *addresses);
  * with quotes only where it needs them. It is NOT brought into NFC (libidn2 offers that for domains
  * alone): two spellings of one UTF-8 local part are two addresses, which refuses rather than
  * confuses. `out` has MIME_ADDRESS_SIZE bytes. ERR_PERM: no '@', an empty side, a NUL, a control
- * character, white space outside quotes, '<' or '>', an invalid domain. Nothing is trimmed (facts:
- * trimming is how certificates with "victim@x \n" passed). */
+ * character, white space outside quotes, '<' or '>', an invalid domain. Nothing is trimmed:
+ * trimming is how certificates with "victim@x \n" passed elsewhere. */
 ERR_CHECKED enum err_code mime_address_format(struct span address, char *out, struct err *err);
 
 /* Same mailbox? Both are formatted first; an invalid one equals nothing. `fold_local`: compare
@@ -51,12 +49,11 @@ ERR_CHECKED enum err_code mime_address_format(struct span address, char *out, st
 bool mime_address_is(struct span a, struct span b, bool fold_local);
 
 /* Does `address` match `pattern`: "*" (anything at all, an unusable address too), "user@dom",
- * "@dom" or
- * "*@dom" (that domain), "*@*.dom", "*.dom" or ".dom" (its subdomains), or '*' and '?' anywhere in
- * local part or domain ('*' goes over dots, never over the '@'). Domain by A-label; the local part
- * without regard to ASCII case, so that a rule cannot be got around by writing CEO@dom. Time is
- * bounded by the product of the lengths. Any other pattern, and an address that mime_address_format
- * refuses, matches nothing. */
+ * "@dom" or "*@dom" (that domain), "*@*.dom", "*.dom" or ".dom" (its subdomains), or '*' and '?'
+ * anywhere in local part or domain ('*' goes over dots, never over the '@'). Domain by A-label; the
+ * local part without regard to ASCII case, so that a rule cannot be got around by writing CEO@dom.
+ * Time is bounded by the product of the lengths. Any other pattern, and an address that
+ * mime_address_format refuses, matches nothing. */
 bool mime_address_match(const char *pattern, const char *address);
 
 #endif

@@ -59,8 +59,7 @@ flag(struct parser *parser, unsigned bits)
     parser->to->flags |= bits;
 }
 
-/* ---- tokens -------------------------------------------------------------------------------------
- */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
 /* Judges a byte where any text may stand. A line break that is no folding, a bare CR or a NUL in a
  * field is somebody's attempt at another field. */
@@ -174,8 +173,7 @@ skip_rest(struct parser *parser)
         advance(parser);
 }
 
-/* ---- addr-spec ----------------------------------------------------------------------------------
- */
+/* ---- addr-spec ------------------------------------------------------------------------------- */
 
 static void
 put_local(struct parser *parser, unsigned char c)
@@ -323,8 +321,7 @@ take_address(struct parser *parser, char out[MIME_ADDRESS_SIZE])
     return true;
 }
 
-/* ---- address-list -------------------------------------------------------------------------------
- */
+/* ---- address-list ---------------------------------------------------------------------------- */
 
 static enum err_code
 check_limit(const struct mime_addresses *to, struct err *err)

@@ -12,8 +12,26 @@ enum {
 
 static const char HEX[] = "0123456789ABCDEF";
 
-/* ---- encoding -----------------------------------------------------------------------------------
- */
+/* Characters that stand for themselves wherever they are, but at the beginning of a line. */
+static bool
+is_plain(unsigned char c)
+{
+    return c > ' ' && c <= '~' && c != '=';
+}
+
+/* Length of the run of such characters, at most `limit`, with the single blanks between them: the
+ * usual case, which need not go through the machine octet by octet. */
+static size_t
+plain_run(struct span in, size_t limit)
+{
+    size_t n = 0;
+    while (n + 1 < in.n && n < limit &&
+           (is_plain(in.p[n]) || (in.p[n] == ' ' && is_plain(in.p[n + 1]))))
+        n++;
+    return n;
+}
+
+/* ---- encoding -------------------------------------------------------------------------------- */
 
 struct encoder {
     struct stage stage;
@@ -129,13 +147,28 @@ encode_octet(struct encoder *encoder, unsigned char c)
         put_literal(encoder, c);
 }
 
+/* Copies what needs no care: behind the first characters of a line, with nothing held back. */
+static size_t
+encode_run(struct encoder *encoder, struct span in)
+{
+    size_t column = encoder->n - encoder->line;
+    if (encoder->cr || encoder->blank || column < strlen("From ") || column >= LINE_ROOM)
+        return 0;
+    size_t n = plain_run(in, LINE_ROOM - column);
+    memcpy(encoder->out + encoder->n, in.p, n);
+    encoder->n += n;
+    return n;
+}
+
 static enum err_code
 encoder_write(struct stage *stage, struct span piece, struct err *err)
 {
     struct encoder *encoder = (struct encoder *)stage;
     enum err_code code = ERR_OK;
-    for (size_t i = 0; i < piece.n && code == ERR_OK; i++) {
-        encode_octet(encoder, piece.p[i]);
+    for (size_t i = 0; i < piece.n && code == ERR_OK;) {
+        i += encode_run(encoder, span_from(piece, i));
+        if (i < piece.n)
+            encode_octet(encoder, piece.p[i++]);
         code = encoder_pass(encoder, err);
     }
     return code;
@@ -176,8 +209,7 @@ mime_qp_encode_new(enum mime_qp_mode mode, struct stage *next, struct stage **ou
     return ERR_OK;
 }
 
-/* ---- decoding -----------------------------------------------------------------------------------
- */
+/* ---- decoding -------------------------------------------------------------------------------- */
 
 enum state {
     STATE_TEXT,
@@ -357,9 +389,18 @@ decoder_write(struct stage *stage, struct span piece, struct err *err)
 {
     struct decoder *decoder = (struct decoder *)stage;
     enum err_code code = ERR_OK;
-    for (size_t i = 0; i < piece.n && code == ERR_OK; i++) {
-        decode_octet(decoder, piece.p[i]);
+    for (size_t i = 0; i < piece.n && code == ERR_OK;) {
+        if (decoder->state == STATE_TEXT) {
+            size_t n = plain_run(span_from(piece, i), BLANKS_LIMIT);
+            memcpy(decoder->out + decoder->n, piece.p + i, n);
+            decoder->n += n;
+            i += n;
+        }
         if (decoder->n + BLANKS_LIMIT + OUT_SPARE > OUT_BYTES)
+            code = decoder_pass(decoder, err);
+        if (code == ERR_OK && i < piece.n)
+            decode_octet(decoder, piece.p[i++]);
+        if (code == ERR_OK && decoder->n + BLANKS_LIMIT + OUT_SPARE > OUT_BYTES)
             code = decoder_pass(decoder, err);
     }
     return code == ERR_OK ? decoder_pass(decoder, err) : code;
