@@ -223,8 +223,9 @@ main(int argc, char **argv)
 out:
     if (err.code && err.text[0])
         fprintf(stderr, "smimed: %s\n", err.text);
+    /* The library is not cleaned up: libmilter's workers may still be there, with parts of it in
+     * their hands. The keys are wiped: they went with the last snapshot. */
     conf_free(&conf);
-    pki_crypto_deinit();
     free(conf_path);
     free(pid_path);
     return code;

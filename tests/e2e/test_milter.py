@@ -81,11 +81,12 @@ class Proxy:
         self.path.chmod(0o666)
         self.listener.listen(16)
         self.lock = threading.Lock()
-        self.count, self.kill_at, self.late, self.seen = 0, 0, False, []
+        self.count, self.kill_at, self.late, self.seen, self.open = 0, 0, False, [], 0
         scratch.add(self.listener.close)
         threading.Thread(target=self._accept, daemon=True).start()
 
     def arm(self, kill_at, late=False):
+        wait_until(lambda: self.open == 0, 20, "the end of the connection before")
         with self.lock:
             self.count, self.kill_at, self.late, self.seen = 0, kill_at, late, []
 
@@ -99,6 +100,8 @@ class Proxy:
 
     def _serve(self, client):
         server = socket.socket(socket.AF_UNIX)
+        with self.lock:
+            self.open += 1
         try:
             server.connect(str(self.smimed.socket))
             pending = {client: b"", server: b""}
@@ -121,6 +124,8 @@ class Proxy:
         finally:
             client.close()
             server.close()
+            with self.lock:
+                self.open -= 1
 
     def _pass(self, sent, packet, target):
         with self.lock:
@@ -143,7 +148,6 @@ def test_smimed_killed_at_every_packet_loses_and_leaks_nothing():
         world = World(scratch, proxy=True)
         body = b"".join(b"%06d the quick brown fox\r\n" % i for i in range(6000))  # three body pieces
         for i in range(2):
-            time.sleep(0.5)  # what came before has hung up
             world.proxy.arm(0)
             code, text = world.submit(message(f"warm-up{i}", body))
             assert code == 250, text

@@ -438,6 +438,7 @@ def test_root_is_given_up_after_the_sockets_are_open():
             os.chown(smimed.path / folder, 65534, 65534)
         smimed.file.chmod(0o644)
         smimed.start()
+        wait_until(lambda: "is ready" in smimed.text(), 20, "the daemon to be ready")
         status = pathlib.Path(f"/proc/{smimed.process.pid}/status").read_text()
         lines = dict(line.split(":", 1) for line in status.splitlines())
         assert lines["Uid"].split() == ["65534"] * 4, lines["Uid"]
