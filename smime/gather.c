@@ -1,6 +1,8 @@
 #include "smime/gather.h"
 
-#include <string.h>
+#include <openssl/x509.h>
+
+#include "pki/crypto.h"
 
 static const unsigned char oid_data[] = { SMIME_BER_OID, 9,    0x2a, 0x86, 0x48, 0x86,
                                           0xf7,          0x0d, 0x01, 0x07, 0x01 };
@@ -104,8 +106,107 @@ smime_gather_reason(const struct smime_gather *gather)
     return gather->reason != NULL ? gather->reason : "ok";
 }
 
-struct span
-smime_gather_get(const struct smime_gather *gather, size_t index)
+static struct span
+get_item(const struct smime_gather *gather, size_t index)
 {
     return span_of(gather->bytes.p + gather->items[index].at, gather->items[index].n);
+}
+
+/* What the pieces of a signature are worth as a structure: NULL, or the reason to refuse it. */
+static const char *
+judge_shape(const struct smime_gather *gather, bool opaque)
+{
+    const struct smime_structure_result *found = smime_structure_get(gather->structure);
+    if (found->signers == 0)
+        return opaque ? "certs-only" : "no-signer";
+    if (!gather->is_data)
+        return "wrong-content-type";
+    if (!opaque && found->has_content)
+        return "not-detached";
+    if (opaque && !found->has_content)
+        return "malformed-cms";
+    return NULL;
+}
+
+/* A certificate that we cannot read is left out; if it was the signer's, there is no signer. */
+static enum err_code
+load_certificate(struct smime_verify_result *result, struct span der, struct err *err)
+{
+    struct pki_certificate *certificate = NULL;
+    struct err ignored = ERR_INIT;
+    enum err_code code = pki_certificate_parse(der, &certificate, &ignored);
+    if (code == ERR_NOMEM || code == ERR_BUG)
+        return err_set(err, code, "%s", ignored.text);
+    if (code == ERR_OK)
+        code = pki_certificates_add1(&result->certificates, certificate, err);
+    else
+        code = ERR_OK;
+    pki_certificate_free(&certificate);
+    return code;
+}
+
+static enum err_code
+load_crl(struct smime_verify_result *result, struct span der, struct err *err)
+{
+    const unsigned char *p = der.p;
+    X509_CRL *crl = d2i_X509_CRL(NULL, &p, (long)der.n);
+    pki_crypto_reset();
+    if (crl == NULL)
+        return ERR_OK;
+    if (result->crls == NULL)
+        result->crls = sk_X509_CRL_new_null();
+    if (result->crls == NULL || !sk_X509_CRL_push(result->crls, crl)) {
+        X509_CRL_free(crl);
+        return err_set(err, ERR_NOMEM, "no memory for a CRL");
+    }
+    return ERR_OK;
+}
+
+static enum err_code
+load_items(const struct smime_gather *gather, struct smime_verify_result *result, struct err *err)
+{
+    enum err_code code = ERR_OK;
+    result->certificates.limit = SMIME_VERIFY_LIMIT_CERTIFICATES;
+    for (size_t i = 0; i < gather->count && code == ERR_OK; i++) {
+        if (gather->items[i].field == SMIME_FIELD_CERTIFICATE)
+            code = load_certificate(result, get_item(gather, i), err);
+        else if (gather->items[i].field == SMIME_FIELD_CRL)
+            code = load_crl(result, get_item(gather, i), err);
+    }
+    return code;
+}
+
+/* Reads the SignerInfos. *broken is set when one cannot be read: then nothing is believed. */
+static size_t
+parse_signers(const struct smime_gather *gather, struct smime_signer_info *infos, bool *broken)
+{
+    size_t count = 0;
+    *broken = false;
+    for (size_t i = 0; i < gather->count; i++) {
+        struct err ignored = ERR_INIT;
+        if (gather->items[i].field != SMIME_FIELD_SIGNER)
+            continue;
+        if (smime_signer_parse(get_item(gather, i), &infos[count], &ignored) != ERR_OK)
+            *broken = true;
+        count++;
+    }
+    return count;
+}
+
+enum err_code
+smime_gather_load(const struct smime_gather *gather, bool opaque, struct smime_signer_info *infos,
+                  size_t *count, struct smime_verify_result *result, struct err *err)
+{
+    bool broken = false;
+    *count = parse_signers(gather, infos, &broken);
+    result->reason = "malformed-cms";
+    if (broken)
+        return ERR_OK;
+    result->parsed = true;
+    enum err_code code = load_items(gather, result, err);
+    if (code != ERR_OK)
+        return code;
+    const char *reason = judge_shape(gather, opaque);
+    result->reason = reason != NULL ? reason : "ok";
+    return ERR_OK;
 }

@@ -7,9 +7,10 @@
 #ifndef SMIME_GATHER_H
 #define SMIME_GATHER_H
 
+#include "util/buf.h"
+#include "smime/signer.h"
 #include "smime/structure.h"
 #include "smime/verify.h"
-#include "util/buf.h"
 
 enum {
     SMIME_GATHER_ITEMS =
@@ -40,7 +41,11 @@ ERR_CHECKED enum err_code smime_gather_finish(struct smime_gather *gather, struc
  * "too-large". */
 const char *smime_gather_reason(const struct smime_gather *gather);
 
-/* Item `index`, borrowed until deinit. */
-struct span smime_gather_get(const struct smime_gather *gather, size_t index);
+/* After a finish that went well: certificates and CRLs decoded into `result`, and its reason: "ok",
+ * or what is wrong with the shape. `infos` (SMIME_VERIFY_LIMIT_SIGNERS of them) get the
+ * SignerInfos, which borrow until deinit. */
+ERR_CHECKED enum err_code smime_gather_load(const struct smime_gather *gather, bool opaque,
+                                            struct smime_signer_info *infos, size_t *count,
+                                            struct smime_verify_result *result, struct err *err);
 
 #endif

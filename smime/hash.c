@@ -46,6 +46,8 @@ smime_hash_new(struct smime_hash *hash, int nid, struct err *err)
 enum err_code
 smime_hash_write(struct smime_hash *hash, struct span piece, struct err *err)
 {
+    if (hash->finished)
+        return err_set(err, ERR_BUG, "content after its end");
     for (size_t i = 0; i < piece.n && hash->bytes + i < SMIME_HASH_HEAD; i++)
         hash->head[hash->bytes + i] = piece.p[i];
     hash->bytes += piece.n;
@@ -58,6 +60,9 @@ smime_hash_write(struct smime_hash *hash, struct span piece, struct err *err)
 enum err_code
 smime_hash_finish(struct smime_hash *hash, struct err *err)
 {
+    if (hash->finished)
+        return err_set(err, ERR_BUG, "a digest was finished twice");
+    hash->finished = true;
     for (size_t i = 0; i < hash->count; i++) {
         if (!EVP_DigestFinal_ex(hash->list[i].context, hash->list[i].value, &hash->list[i].value_n))
             return pki_crypto_fail(err, ERR_BUG, "hashing failed");

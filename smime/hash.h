@@ -23,6 +23,7 @@ struct smime_hash {
         unsigned value_n;
     } list[SMIME_HASH_LIMIT];
     size_t count;
+    bool finished;
     unsigned char head[SMIME_HASH_HEAD]; /* first octets of the content */
     uint64_t bytes;                      /* of the content */
 };

@@ -29,87 +29,6 @@ refuse(struct smime_verify_result *result, const char *reason)
     return ERR_OK;
 }
 
-/* What the pieces of a signature are worth as a structure: NULL, or the reason to refuse it. */
-static const char *
-judge_shape(const struct smime_gather *gather, bool opaque)
-{
-    const struct smime_structure_result *found = smime_structure_get(gather->structure);
-    if (found->signers == 0)
-        return opaque ? "certs-only" : "no-signer";
-    if (!gather->is_data)
-        return "wrong-content-type";
-    if (!opaque && found->has_content)
-        return "not-detached";
-    if (opaque && !found->has_content)
-        return "malformed-cms";
-    return NULL;
-}
-
-/* A certificate that we cannot read is left out; if it was the signer's, there is no signer. */
-static enum err_code
-load_certificate(struct smime_verify_result *result, struct span der, struct err *err)
-{
-    struct pki_certificate *certificate = NULL;
-    struct err ignored = ERR_INIT;
-    enum err_code code = pki_certificate_parse(der, &certificate, &ignored);
-    if (code == ERR_NOMEM || code == ERR_BUG)
-        return err_set(err, code, "%s", ignored.text);
-    if (code == ERR_OK)
-        code = pki_certificates_add1(&result->certificates, certificate, err);
-    else
-        code = ERR_OK;
-    pki_certificate_free(&certificate);
-    return code;
-}
-
-static enum err_code
-load_crl(struct smime_verify_result *result, struct span der, struct err *err)
-{
-    const unsigned char *p = der.p;
-    X509_CRL *crl = d2i_X509_CRL(NULL, &p, (long)der.n);
-    pki_crypto_reset();
-    if (crl == NULL)
-        return ERR_OK;
-    if (result->crls == NULL)
-        result->crls = sk_X509_CRL_new_null();
-    if (result->crls == NULL || !sk_X509_CRL_push(result->crls, crl)) {
-        X509_CRL_free(crl);
-        return err_set(err, ERR_NOMEM, "no memory for a CRL");
-    }
-    return ERR_OK;
-}
-
-static enum err_code
-load_items(const struct smime_gather *gather, struct smime_verify_result *result, struct err *err)
-{
-    enum err_code code = ERR_OK;
-    result->certificates.limit = SMIME_VERIFY_LIMIT_CERTIFICATES;
-    for (size_t i = 0; i < gather->count && code == ERR_OK; i++) {
-        if (gather->items[i].field == SMIME_FIELD_CERTIFICATE)
-            code = load_certificate(result, smime_gather_get(gather, i), err);
-        else if (gather->items[i].field == SMIME_FIELD_CRL)
-            code = load_crl(result, smime_gather_get(gather, i), err);
-    }
-    return code;
-}
-
-/* Reads the SignerInfos. *broken is set when one cannot be read: then nothing is believed. */
-static size_t
-parse_signers(const struct smime_gather *gather, struct smime_signer_info *infos, bool *broken)
-{
-    size_t count = 0;
-    *broken = false;
-    for (size_t i = 0; i < gather->count; i++) {
-        struct err ignored = ERR_INIT;
-        if (gather->items[i].field != SMIME_FIELD_SIGNER)
-            continue;
-        if (smime_signer_parse(smime_gather_get(gather, i), &infos[count], &ignored) != ERR_OK)
-            *broken = true;
-        count++;
-    }
-    return count;
-}
-
 /* The digest was not run because micalg announced another one: neither forged nor unsupported. */
 static bool
 is_mismatch(const struct smime_signer_info *info, const struct smime_hash *hash)
@@ -184,7 +103,7 @@ finish_clear(struct smime_verify *verify, struct smime_gather *gather, struct sp
 {
     struct smime_signer_info infos[SMIME_VERIFY_LIMIT_SIGNERS];
     struct err why = ERR_INIT;
-    bool broken = false;
+    size_t count = 0;
     if (signature.n > SMIME_VERIFY_LIMIT_SIGNATURE)
         return refuse(result, "too-large");
     enum err_code code = smime_gather_write(gather, signature, &why);
@@ -192,17 +111,9 @@ finish_clear(struct smime_verify *verify, struct smime_gather *gather, struct sp
         code = smime_gather_finish(gather, &why);
     if (code != ERR_OK)
         return answer(gather, code, &why, result, err);
-    size_t count = parse_signers(gather, infos, &broken);
-    if (broken)
-        return refuse(result, "malformed-cms");
-    result->parsed = true;
-    code = load_items(gather, result, err);
-    if (code != ERR_OK)
+    code = smime_gather_load(gather, false, infos, &count, result, err);
+    if (code != ERR_OK || strcmp(result->reason, "ok") != 0)
         return code;
-    const char *reason = judge_shape(gather, false);
-    if (reason != NULL)
-        return refuse(result, reason);
-    result->reason = "ok";
     code = check_signers(infos, count, &verify->hash, verify->args.extra, result, err);
     for (size_t i = 0; i < count && verify->announced && code == ERR_OK; i++) {
         if (is_mismatch(&infos[i], &verify->hash)) {
@@ -352,26 +263,18 @@ verify_opaque(const struct smime_verify_opaque_args *args, struct smime_gather *
 {
     struct smime_signer_info infos[SMIME_VERIFY_LIMIT_SIGNERS];
     struct err why = ERR_INIT;
-    bool broken = false;
+    size_t count = 0;
     enum err_code code = copy(args->spool, write_gather, gather, &why);
     if (code == ERR_OK)
         code = smime_gather_finish(gather, &why);
     if (code != ERR_OK)
         return answer(gather, code, &why, result, err);
-    size_t count = parse_signers(gather, infos, &broken);
-    if (broken)
-        return refuse(result, "malformed-cms");
-    result->parsed = true;
-    code = load_items(gather, result, err);
-    if (code != ERR_OK)
+    code = smime_gather_load(gather, true, infos, &count, result, err);
+    if (code != ERR_OK || strcmp(result->reason, "ok") != 0)
         return code;
-    const char *reason = judge_shape(gather, true);
-    if (reason != NULL)
-        return refuse(result, reason);
     code = load_content(args, content, infos, count, err);
     if (code != ERR_OK)
         return code;
-    result->reason = "ok";
     return check_signers(infos, count, &content->hash, args->extra, result, err);
 }
 
