@@ -454,8 +454,7 @@ what_we_sign_we_verify(void **state)
     static const char *const rules[] = {
         "rule \"all\" {\n direction = out\n sign = always\n }",
         "rule \"all\" {\n direction = out\n sign = always\n sign_format = opaque\n }",
-        "rule \"all\" {\n direction = out\n sign = always\n rsa_signature = pss\n digest = "
-        "sha384\n }",
+        "rule \"all\" {\n sign = always\n rsa_signature = pss\n digest = sha384\n }",
     };
     struct letter out = { .sender = "alice@example.org",
                           .to = { "bob@example.net" },
