@@ -1,3 +1,4 @@
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -587,6 +588,91 @@ folder_with_a_file_that_is_no_certificate_is_refused_by_name(void **state)
     world_free(&world);
 }
 
+/* One thread's share: the same questions on the same snapshot, with a reference of its own. */
+static void *
+ask_often(void *context)
+{
+    struct world *world = context;
+    struct directory_lookup *lookup = directory_lookup_add1(world->lookup);
+    size_t good = 0;
+
+    for (size_t i = 0; i < 40; i++) {
+        struct directory_lookup_result result;
+        struct err err = ERR_INIT;
+        const char *address = i % 2 ? "a@x.example" : "nobody@x.example";
+        enum err_code code = directory_lookup_certificate(
+            lookup,
+            &(struct directory_lookup_question){ .address = address,
+                                                 .trust = world->trust,
+                                                 .revocation = PKI_REVOCATION_REQUIRE,
+                                                 .policy = &policy,
+                                                 .now = time(NULL) },
+            &result, &err);
+
+        good += code == (i % 2 ? ERR_OK : ERR_NOTFOUND);
+        directory_lookup_result_free(&result);
+    }
+    directory_lookup_free(&lookup);
+    return good == 40 ? context : NULL;
+}
+
+static void
+threads_share_one_snapshot(void **state)
+{
+    pthread_t threads[4];
+    struct world world;
+
+    (void)state;
+    world_init(&world);
+    world_file(&world, world.files, "a.pem", "email:a@x.example", 0, 0);
+    world_load(&world, NULL, 0);
+    world_trust(&world, true);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_often, &world), 0);
+    for (size_t i = 0; i < 4; i++) {
+        void *good = NULL;
+
+        assert_int_equal(pthread_join(threads[i], &good), 0);
+        assert_ptr_equal(good, &world);
+    }
+    world_free(&world);
+}
+
+/* Certificates without number under one address: a bound that is named, not an endless judgement.
+ */
+static void
+more_certificates_than_a_person_can_have_are_refused(void **state)
+{
+    const char *folders[2] = { NULL };
+    struct world world;
+    char *pem = NULL;
+    size_t n = 0;
+    FILE *file = open_memstream(&pem, &n);
+
+    (void)state;
+    world_init(&world);
+    for (size_t i = 0; i <= DIRECTORY_LIMIT_CANDIDATES; i++) {
+        struct testca_leaf leaf;
+
+        testca_issue(
+            &world.ca,
+            &(struct testca_args){ .cn = "X", .san = "email:a@x.example", .key_type = TESTCA_P256 },
+            &leaf);
+        assert_int_equal(PEM_write_X509(file, leaf.x509), 1);
+        testca_leaf_free(&leaf);
+    }
+    fclose(file);
+    testca_file(world.files, "many.pem", 0644, pem, n);
+    free(pem);
+    folders[0] = world.files;
+    assert_int_equal(
+        directory_lookup_new(&(struct directory_lookup_sources){ .certificate_folders = folders },
+                             &world.lookup, &world.err),
+        ERR_LIMIT);
+    assert_non_null(strstr(world.err.text, "a@x.example"));
+    world_free(&world);
+}
+
 int
 main(void)
 {
@@ -606,6 +692,8 @@ main(void)
         cmocka_unit_test(case_of_the_local_part_counts_only_where_policy_says_so),
         cmocka_unit_test(person_is_the_first_that_a_directory_finds),
         cmocka_unit_test(folder_with_a_file_that_is_no_certificate_is_refused_by_name),
+        cmocka_unit_test(threads_share_one_snapshot),
+        cmocka_unit_test(more_certificates_than_a_person_can_have_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
