@@ -62,6 +62,9 @@ struct cipher {
 struct smime_content_stream {
     EVP_CIPHER_CTX *context;
     struct stage *plain;
+    size_t tag_bytes; /* the last octets are the tag: held back; 0: it came with the mac */
+    unsigned char tag[TAG_MAX];
+    size_t tag_n;
     unsigned char out[PIECE_BYTES + EVP_MAX_BLOCK_LENGTH];
 };
 
@@ -194,12 +197,17 @@ start(struct smime_content_stream *stream, const struct smime_content_args *args
         return false;
     if (!cipher->row->aead)
         return EVP_DecryptInit_ex(context, NULL, NULL, key, cipher->iv.p) > 0;
+    if (EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_IVLEN, NONCE_AEAD, NULL) <= 0 ||
+        EVP_DecryptInit_ex(context, NULL, NULL, key, cipher->iv.p) <= 0)
+        return false;
+    if (args->mac.p == NULL) {
+        stream->tag_bytes = cipher->tag_bytes;
+        return true;
+    }
     if (args->mac.n != cipher->tag_bytes)
         return false;
     memcpy(tag, args->mac.p, args->mac.n);
-    return EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_IVLEN, NONCE_AEAD, NULL) > 0 &&
-           EVP_DecryptInit_ex(context, NULL, NULL, key, cipher->iv.p) > 0 &&
-           EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, (int)args->mac.n, tag) > 0 &&
+    return EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, (int)args->mac.n, tag) > 0 &&
            add_attributes(context, args->auth_attributes);
 }
 
@@ -239,8 +247,8 @@ smime_content_free(struct smime_content_stream **stream)
     *stream = NULL;
 }
 
-enum err_code
-smime_content_write(struct smime_content_stream *stream, struct span piece, struct err *err)
+static enum err_code
+write_plain(struct smime_content_stream *stream, struct span piece, struct err *err)
 {
     while (piece.n > 0) {
         int in = piece.n < PIECE_BYTES ? (int)piece.n : PIECE_BYTES;
@@ -258,10 +266,35 @@ smime_content_write(struct smime_content_stream *stream, struct span piece, stru
 }
 
 enum err_code
+smime_content_write(struct smime_content_stream *stream, struct span piece, struct err *err)
+{
+    /* Of what is held and what comes, the last tag_bytes may be the tag; all before them is
+     * content. */
+    size_t all = stream->tag_n + piece.n;
+    size_t content = all > stream->tag_bytes ? all - stream->tag_bytes : 0;
+    size_t old = content < stream->tag_n ? content : stream->tag_n;
+    size_t fresh = content - old;
+    enum err_code code = write_plain(stream, span_of(stream->tag, old), err);
+    if (code == ERR_OK)
+        code = write_plain(stream, span_of(piece.p, fresh), err);
+    if (code != ERR_OK)
+        return code;
+    memmove(stream->tag, stream->tag + old, stream->tag_n - old);
+    stream->tag_n -= old;
+    if (piece.n > fresh)
+        memcpy(stream->tag + stream->tag_n, piece.p + fresh, piece.n - fresh);
+    stream->tag_n += piece.n - fresh;
+    return ERR_OK;
+}
+
+enum err_code
 smime_content_finish(struct smime_content_stream *stream, struct err *err)
 {
     int n = 0;
-    if (EVP_DecryptFinal_ex(stream->context, stream->out, &n) <= 0)
+    if (stream->tag_n != stream->tag_bytes ||
+        (stream->tag_bytes > 0 && EVP_CIPHER_CTX_ctrl(stream->context, EVP_CTRL_AEAD_SET_TAG,
+                                                      (int)stream->tag_n, stream->tag) <= 0) ||
+        EVP_DecryptFinal_ex(stream->context, stream->out, &n) <= 0)
         return smime_content_fail(err);
     return n > 0 ? stage_write(stream->plain, span_of(stream->out, (size_t)n), err) : ERR_OK;
 }

@@ -32,8 +32,9 @@ struct smime_content_args {
     struct span algorithm;
     struct span key;             /* of key_bytes octets, copied */
     struct span auth_attributes; /* AEAD: element [1] as it came, or p NULL */
-    struct span mac;             /* AEAD: the tag */
-    struct stage *plain;         /* borrowed; not finished */
+    struct span mac;     /* AEAD: the tag; p NULL: it stands behind the content, as some write
+                            it inside EnvelopedData */
+    struct stage *plain; /* borrowed; not finished */
 };
 
 struct smime_content_stream;

@@ -206,8 +206,8 @@ check_object(const struct decrypt *decrypt, const struct smime_structure_result 
     enum err_code code = smime_content_find(buf_span(&decrypt->algorithm.bytes), cipher, err);
     if (code != ERR_OK)
         return code;
-    /* Without its place for the tag, AEAD is a stream cipher that everybody can edit. */
-    if (cipher->aead != (found->content == SMIME_CONTENT_AUTHENVELOPED))
+    /* CBC under the name of AuthEnvelopedData would look authentic and not be. */
+    if (!cipher->aead && found->content == SMIME_CONTENT_AUTHENVELOPED)
         return err_set_reason(err, ERR_PERM, "unsupported-algorithm",
                               "%s does not belong into this kind of CMS object", cipher->name);
     return ERR_OK;
@@ -229,6 +229,7 @@ run(struct decrypt *decrypt, struct stage *plain, struct smime_decrypt_result *r
     snprintf(result->cipher, sizeof(result->cipher), "%s", cipher.name);
     result->authenticated = cipher.aead;
     result->weak_cipher = cipher.weak;
+    result->misplaced_aead = cipher.aead && found.content == SMIME_CONTENT_ENVELOPED;
     code = get_key(decrypt, cipher.key_bytes, cek, result, err);
     if (code == ERR_OK)
         code = read_content(decrypt, span_of(cek, cipher.key_bytes), plain, err);

@@ -33,8 +33,10 @@ struct smime_decrypt_args {
 struct smime_decrypt_result {
     const struct pki_key *key; /* the one used */
     bool authenticated;        /* AEAD: integrity is known */
-    bool weak_cipher;          /* 3DES: readable, but no protection to rely on */
-    char cipher[32];           /* "aes256-gcm" */
+    bool misplaced_aead; /* AEAD inside EnvelopedData, tag behind the content (RFC 5084 1 forbids
+                            it) */
+    bool weak_cipher;    /* 3DES: readable, but no protection to rely on */
+    char cipher[32];     /* "aes256-gcm" */
     uint32_t recipients;
 };
 

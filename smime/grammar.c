@@ -5,7 +5,8 @@ enum {
     MIN_MAC = 4,
     MAX_MAC = 64,
     MAX_SERIAL = 64, /* RFC 5280 says 20 octets; there are longer ones */
-    /* Wrapped keys: RSA gives at least 64, a password or KEK wrap at least 24. */
+    /* Wrapped keys: RSA gives at least 64, a password or KEK wrap at least 24. Signatures: DSA
+       about 46. */
     MIN_WRAPPED = 16,
     MAX_KEY = 64 * 1024
 };
@@ -105,7 +106,23 @@ static const struct smime_grammar grammars[SMIME_ROLE_COUNT] = {
     [SMIME_ROLE_SIGNERS] = { "signerInfos: an element that does not belong there", "",
                              .choice = true,
                              .rows = { { .identifier = SMIME_BER_SEQUENCE,
+                                         .role = SMIME_ROLE_SIGNER,
                                          .field = SMIME_FIELD_SIGNER } } },
+    [SMIME_ROLE_SIGNER] = { "SignerInfo: an element that does not belong there",
+                            "SignerInfo: an element is missing",
+                            .rows = { INTEGER_ROW(0),
+                                      { .identifier = SMIME_BER_SEQUENCE,
+                                        .or_else = CONTEXT(0),
+                                        .role = SMIME_ROLE_ISSUER_AND_SERIAL },
+                                      ALGORITHM_ROW(0),
+                                      OPTIONAL_ROW(CONTEXT_CONSTRUCTED(0)),
+                                      ALGORITHM_ROW(0),
+                                      { .identifier = SMIME_BER_OCTETS,
+                                        .or_else = SMIME_BER_OCTETS_CONSTRUCTED,
+                                        .role = SMIME_ROLE_PIECES,
+                                        .min = MIN_WRAPPED,
+                                        .max = MAX_KEY },
+                                      OPTIONAL_ROW(CONTEXT_CONSTRUCTED(1)) } },
     [SMIME_ROLE_ENVELOPED] = { "EnvelopedData: an element that does not belong there",
                                "EnvelopedData: an element is missing",
                                .rows = { INTEGER_ROW(SMIME_FIELD_VERSION),

@@ -98,6 +98,20 @@ make_integer(unsigned char value)
     return make_tlv(SMIME_BER_INTEGER, make_raw(&value, 1));
 }
 
+/* A SignerInfo by its shape; nobody could verify it. */
+static inline struct make
+make_signer(void)
+{
+    struct make name =
+        make_tlv(SMIME_BER_SEQUENCE,
+                 make_join(2, make_tlv(SMIME_BER_SEQUENCE, make_raw("", 0)), make_integer(9)));
+    return make_tlv(SMIME_BER_SEQUENCE,
+                    make_join(5, make_integer(1), name,
+                              make_tlv(SMIME_BER_SEQUENCE, MAKE_OID(0x2a, 3, 4)),
+                              make_tlv(SMIME_BER_SEQUENCE, MAKE_OID(OID_RSA)),
+                              make_tlv(SMIME_BER_OCTETS, make_fill(7, 64))));
+}
+
 /* The same DER in its most talkative BER: every constructed element of indefinite length, every
  * octet string in pieces. `der` is borrowed. */
 static inline struct make

@@ -4,6 +4,8 @@
  */
 #include "fixture.h"
 
+#include <dirent.h>
+
 #include <openssl/pkcs12.h>
 #include <openssl/provider.h>
 
@@ -29,7 +31,9 @@ load_message(const char *name, struct buf *out)
     struct err err = ERR_INIT;
     struct buf raw = BUF_INIT(MAKE_LIMIT);
     load(name, &raw);
-    if (memmem(raw.p, raw.n, "\r\n\r\n", 4) != NULL) {
+    const unsigned char *crlf = memmem(raw.p, raw.n, "\r\n\r\n", 4);
+    const unsigned char *lf = memmem(raw.p, raw.n, "\n\n", 2);
+    if (crlf != NULL && (lf == NULL || crlf < lf)) {
         FIXTURE_MUST(buf_append(out, buf_span(&raw), &err));
         buf_free(&raw);
         return;
@@ -284,6 +288,42 @@ corpus_signatures_end_as_listed(void **state)
     assert_int_equal(wrong, 0);
 }
 
+/* 224 messages whose paths are good and bad; their signatures are all good. */
+static void
+corpus_pkits_signatures_all_hold(void **state)
+{
+    (void)state;
+    char path[512], name[512];
+    size_t count = 0, wrong = 0;
+    if (corpora == NULL)
+        skip();
+    snprintf(path, sizeof(path), "%s/pkits/smime", corpora);
+    DIR *folder = opendir(path);
+    assert_non_null(folder);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        struct smime_verify_result result;
+        if (strstr(entry->d_name, ".eml") == NULL)
+            continue;
+        snprintf(name, sizeof(name), "pkits/smime/%s", entry->d_name);
+        const struct signed_row row = { .name = name, .form = CLEAR };
+        verify_clear(&row, NULL, &result);
+        /* Signed4.1.5, 4.1.6: DSA keys that inherit their parameters, which the library cannot do.
+         */
+        bool dsa = result.count == 1 && result.signers[0].state == SMIME_SIGNATURE_UNSUPPORTED &&
+                   strstr(entry->d_name, "DSA") != NULL;
+        if (strcmp(result.reason, "ok") != 0 || result.count != 1 ||
+            (result.signers[0].state != SMIME_SIGNATURE_OK && !dsa)) {
+            print_result(name, &result);
+            wrong++;
+        }
+        count++;
+        smime_verify_result_free(&result);
+    }
+    closedir(folder);
+    assert_int_equal(wrong, 0);
+    assert_int_equal(count, 224);
+}
+
 /* ---- encryption ---- */
 
 struct encrypted_row {
@@ -446,12 +486,101 @@ corpus_encrypted_objects_end_as_listed(void **state)
     assert_int_equal(wrong, 0);
 }
 
+/* ---- the identities of RFC 9216 ---- */
+
+static struct pki_keyring *
+load_pair(const char *who, const char *use)
+{
+    struct err err = ERR_INIT;
+    struct pki_keyring *ring = NULL;
+    char key[512], certificate[512];
+    snprintf(key, sizeof(key), "%s/rfc9216/%s.%s.key.pem", corpora, who, use);
+    snprintf(certificate, sizeof(certificate), "%s/rfc9216/%s.%s.crt.pem", corpora, who, use);
+    FIXTURE_MUST(pki_keyring_load_pair(key, certificate, NULL, &ring, &err));
+    return ring;
+}
+
+static void
+corpus_rfc9216_rsa_identities_sign_and_encrypt(void **state)
+{
+    (void)state;
+    static const char *const people[] = { "alice", "bob" };
+    if (corpora == NULL)
+        skip();
+    for (size_t i = 0; i < 2; i++) {
+        struct pki_keyring *sign = load_pair(people[i], "sign");
+        struct pki_keyring *open = load_pair(people[i], "encrypt");
+        const struct pki_key *key = pki_keyring_get(open, 0);
+        struct pki_certificate *const to[] = { key->certificate };
+        struct buf signed_message = BUF_INIT(MAKE_LIMIT), message = BUF_INIT(MAKE_LIMIT);
+        struct buf cms = BUF_INIT(MAKE_LIMIT), plain = BUF_INIT(MAKE_LIMIT);
+        struct stage *sink = NULL;
+        struct err err = ERR_INIT;
+        struct smime_decrypt_result result;
+        const struct smime_sign_args signing = { .key = pki_keyring_get(sign, 0),
+                                                 .encryption = key->certificate,
+                                                 .signing_time = 1790000000 };
+        const struct smime_encrypt_args encrypting = { .recipients = to,
+                                                       .count = 1,
+                                                       .cipher = SMIME_CIPHER_AES256_GCM };
+        fixture_sign(&signing, span_str(FIXTURE_ENTITY), 64, &signed_message);
+        fixture_encrypt(&encrypting, buf_span(&signed_message), 64, &message);
+        fixture_decode(&message, &cms);
+        struct spool *spool = fixture_spool(buf_span(&cms));
+        const struct smime_decrypt_args args = { .spool = spool, .keys = &key, .count = 1 };
+        FIXTURE_MUST(stage_buf_new(&plain, &sink, &err));
+        FIXTURE_MUST(smime_decrypt(&args, sink, &result, &err));
+        assert_string_equal(buf_str(&plain), buf_str(&signed_message));
+        stage_free(&sink);
+        spool_free(&spool);
+        buf_free(&plain);
+        buf_free(&cms);
+        buf_free(&message);
+        buf_free(&signed_message);
+        pki_keyring_free(&sign);
+        pki_keyring_free(&open);
+    }
+}
+
+static void
+corpus_rfc9216_curve25519_identities_are_unsupported_for_writing(void **state)
+{
+    (void)state;
+    static const char *const people[] = { "carlos", "dana" };
+    if (corpora == NULL)
+        skip();
+    for (size_t i = 0; i < 2; i++) {
+        struct pki_keyring *sign = load_pair(people[i], "sign");
+        struct pki_keyring *open = load_pair(people[i], "encrypt");
+        struct pki_certificate *const to[] = { pki_keyring_get(open, 0)->certificate };
+        struct buf body = BUF_INIT(MAKE_LIMIT);
+        struct stage *sink = NULL, *stage = NULL;
+        struct smime_entity_header header;
+        struct err err = ERR_INIT;
+        const struct smime_sign_args signing = { .key = pki_keyring_get(sign, 0) };
+        const struct smime_encrypt_args encrypting = { .recipients = to, .count = 1 };
+        FIXTURE_MUST(stage_buf_new(&body, &sink, &err));
+        assert_int_equal(smime_sign_new(&signing, sink, &stage, &header, &err), ERR_PERM);
+        assert_string_equal(err.reason, "unsupported-algorithm");
+        err_reset(&err);
+        assert_int_equal(smime_encrypt_new(&encrypting, sink, &stage, &header, &err), ERR_PERM);
+        assert_string_equal(err.reason, "unsupported-algorithm");
+        stage_free(&sink);
+        buf_free(&body);
+        pki_keyring_free(&sign);
+        pki_keyring_free(&open);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(corpus_signatures_end_as_listed),
+        cmocka_unit_test(corpus_pkits_signatures_all_hold),
         cmocka_unit_test(corpus_encrypted_objects_end_as_listed),
+        cmocka_unit_test(corpus_rfc9216_rsa_identities_sign_and_encrypt),
+        cmocka_unit_test(corpus_rfc9216_curve25519_identities_are_unsupported_for_writing),
     };
     corpora = getenv("SMIMED_CORPORA");
     if (corpora == NULL)

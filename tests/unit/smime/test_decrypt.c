@@ -369,6 +369,57 @@ decrypt_knows_authenticated_attributes_chacha20_and_derived_keys(void **state)
     free(made.p);
 }
 
+/* GCM inside EnvelopedData with the tag behind the content, as Java programs write it. */
+static struct make
+misplaced(bool good_tag)
+{
+    unsigned char cek[32], iv[12], out[sizeof(entity) + 16];
+    int n = 0, total = 0;
+    memset(cek, 0x42, sizeof(cek));
+    memset(iv, 7, sizeof(iv));
+    EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+    TESTCA_MUST(EVP_EncryptInit_ex(context, EVP_aes_256_gcm(), NULL, cek, iv) > 0 &&
+                EVP_EncryptUpdate(context, out, &total, (const unsigned char *)entity,
+                                  (int)strlen(entity)) > 0 &&
+                EVP_EncryptFinal_ex(context, out + total, &n) > 0 &&
+                EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, 16, out + total) > 0);
+    EVP_CIPHER_CTX_free(context);
+    if (!good_tag)
+        out[total + 3] ^= 4;
+    /* in pieces that cut the tag */
+    size_t all = (size_t)total + 16, cut = all - 5;
+    struct make content = make_tlv(0xa0, make_join(3, make_tlv(0x04, make_raw(out, 3)),
+                                                   make_tlv(0x04, make_raw(out + 3, cut - 3)),
+                                                   make_tlv(0x04, make_raw(out + cut, 5))));
+    struct make algorithm =
+        make_tlv(0x30, make_join(2, MAKE_OID(OID_AES256_GCM),
+                                 make_tlv(0x30, make_join(2, make_tlv(0x04, make_raw(iv, 12)),
+                                                          make_integer(16)))));
+    struct make body = make_tlv(
+        0x30,
+        make_join(3, make_integer(0),
+                  make_tlv(0x31, make_recipient(&alice, rsa_encrypt(alice.key.pkey, cek, 32))),
+                  make_tlv(0x30, make_join(3, MAKE_OID(OID_DATA), algorithm, content))));
+    return make_tlv(0x30, make_join(2, MAKE_OID(OID_ENVELOPED), make_tlv(0xa0, body)));
+}
+
+static void
+decrypt_reads_aead_inside_enveloped_data_and_says_so(void **state)
+{
+    (void)state;
+    const struct pki_key *key = &alice.key;
+    struct make made = misplaced(true);
+    struct outcome outcome = decrypt(span_of(made.p, made.n), &key, 1);
+    assert_int_equal(outcome.code, ERR_OK);
+    assert_string_equal(buf_str(&outcome.plain), entity);
+    assert_true(outcome.result.misplaced_aead && outcome.result.authenticated);
+    buf_free(&outcome.plain);
+    free(made.p);
+    made = misplaced(false);
+    expect_failure(span_of(made.p, made.n), key, ERR_PERM, "decrypt-failed");
+    free(made.p);
+}
+
 static void
 decrypt_never_releases_altered_authenticated_content_as_good(void **state)
 {
@@ -524,6 +575,7 @@ main(void)
         cmocka_unit_test(decrypt_fails_alike_whatever_fails),
         cmocka_unit_test(decrypt_of_a_bad_key_block_is_the_same_each_time),
         cmocka_unit_test(decrypt_knows_authenticated_attributes_chacha20_and_derived_keys),
+        cmocka_unit_test(decrypt_reads_aead_inside_enveloped_data_and_says_so),
         cmocka_unit_test(decrypt_never_releases_altered_authenticated_content_as_good),
         cmocka_unit_test(decrypt_touches_nothing_of_an_object_that_is_not_whole),
         cmocka_unit_test(decrypt_names_what_it_does_not_support),

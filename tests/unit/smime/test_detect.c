@@ -309,14 +309,17 @@ detect_tells_signed_from_certificates_only(void **state)
 {
     (void)state;
     struct make content = make_tlv(0xa0, make_tlv(0x04, make_fill('m', 9)));
-    struct make signer = make_tlv(0x31, make_tlv(0x30, make_integer(1)));
+    struct make signer = make_tlv(0x31, make_signer());
     struct make made = signed_data(content, signer);
     assert_int_equal(detect(&made, 3).signers, 1);
     expect(made, SMIME_CONTENT_SIGNED, true);
     expect(signed_data(nothing(), make_tlv(0x31, nothing())), SMIME_CONTENT_CERTS_ONLY, true);
-    /* a detached signature is no message */
-    expect(signed_data(nothing(), make_tlv(0x31, make_tlv(0x30, make_integer(1)))),
+    /* what only looks like a signer */
+    expect(signed_data(make_tlv(0xa0, make_tlv(0x04, make_fill('m', 9))),
+                       make_tlv(0x31, make_tlv(0x30, make_integer(1)))),
            SMIME_CONTENT_SIGNED, false);
+    /* a detached signature is no message */
+    expect(signed_data(nothing(), make_tlv(0x31, make_signer())), SMIME_CONTENT_SIGNED, false);
     expect(signed_data(nothing(), nothing()), SMIME_CONTENT_SIGNED, false);
 }
 

@@ -1,6 +1,4 @@
-#include "fixture.h"
-
-#include <openssl/cms.h>
+#include "cook.h"
 
 #include "smime/verify.h"
 
@@ -44,51 +42,6 @@ teardown(void **state)
     user_free(&rsa1024);
     testca_free(&ca);
     return 0;
-}
-
-/* ---- signatures made by the library, with what we would never write ---- */
-
-static struct make
-encode(CMS_ContentInfo *cms)
-{
-    unsigned char *der = NULL;
-    int n = i2d_CMS_ContentInfo(cms, &der);
-    TESTCA_MUST(n > 0);
-    struct make made = make_raw(der, (size_t)n);
-    OPENSSL_free(der);
-    CMS_ContentInfo_free(cms);
-    return made;
-}
-
-struct recipe {
-    const struct user *user;
-    unsigned flags;
-    const EVP_MD *md;
-    int add_twice;    /* NID of an attribute to add once more */
-    const char *type; /* eContentType */
-};
-
-static struct make
-cook(const struct recipe *recipe, struct span text)
-{
-    const struct user *user = recipe->user != NULL ? recipe->user : &alice;
-    unsigned flags = recipe->flags | CMS_BINARY | CMS_PARTIAL;
-    BIO *bio = BIO_new_mem_buf(text.p, (int)text.n);
-    CMS_ContentInfo *cms = CMS_sign(NULL, NULL, NULL, NULL, flags);
-    TESTCA_MUST(cms != NULL);
-    if (recipe->type != NULL)
-        TESTCA_MUST(CMS_set1_eContentType(cms, OBJ_txt2obj(recipe->type, 1)));
-    CMS_SignerInfo *signer = CMS_add1_signer(cms, user->leaf.x509, user->leaf.key,
-                                             recipe->md != NULL ? recipe->md : EVP_sha256(), flags);
-    TESTCA_MUST(signer != NULL);
-    for (int i = 0; i < 2 && recipe->add_twice != 0; i++) {
-        ASN1_TIME *time = ASN1_TIME_set(NULL, 1000000000 + i);
-        TESTCA_MUST(CMS_signed_add1_attr_by_NID(signer, recipe->add_twice, time->type, time, -1));
-        ASN1_TIME_free(time);
-    }
-    TESTCA_MUST(CMS_final(cms, bio, NULL, flags));
-    BIO_free(bio);
-    return encode(cms);
 }
 
 /* ---- running ---- */
@@ -204,8 +157,8 @@ static void
 verify_calls_altered_content_bad(void **state)
 {
     (void)state;
-    const struct recipe with = { .flags = CMS_DETACHED };
-    const struct recipe without = { .flags = CMS_DETACHED | CMS_NOATTR };
+    const struct recipe with = { .user = &alice, .flags = CMS_DETACHED };
+    const struct recipe without = { .user = &alice, .flags = CMS_DETACHED | CMS_NOATTR };
     const struct question altered = { .text = "altered\r\n" };
     const struct question empty = { .text = "" };
     expect(cook(&with, span_str(content)), &altered, SMIME_SIGNATURE_BAD, "digest-mismatch");
@@ -266,7 +219,7 @@ verify_refuses_attributes_passed_off_as_content(void **state)
     (void)state;
     /* The signed attributes of a genuine signature, as DER: 31 LEN ... */
     struct make attributes = make_tlv(SMIME_BER_SET, make_tlv(0x30, make_fill(5, 60)));
-    const struct recipe recipe = { .flags = CMS_DETACHED | CMS_NOATTR };
+    const struct recipe recipe = { .user = &alice, .flags = CMS_DETACHED | CMS_NOATTR };
     struct make made = cook(&recipe, span_of(attributes.p, attributes.n));
     struct err err = ERR_INIT;
     struct smime_verify *verifier = NULL;
@@ -287,7 +240,9 @@ static void
 verify_wants_each_signed_attribute_once(void **state)
 {
     (void)state;
-    const struct recipe recipe = { .flags = CMS_DETACHED, .add_twice = NID_pkcs9_unstructuredName };
+    const struct recipe recipe = { .user = &alice,
+                                   .flags = CMS_DETACHED,
+                                   .add_twice = NID_pkcs9_unstructuredName };
     expect(cook(&recipe, span_str(content)), NULL, SMIME_SIGNATURE_BAD, "malformed-attributes");
 }
 
@@ -295,9 +250,11 @@ static void
 verify_refuses_the_wrong_shape_with_its_name(void **state)
 {
     (void)state;
-    const struct recipe opaque = { .flags = 0 };
+    const struct recipe opaque = { .user = &alice, .flags = 0 };
     expect_refused(cook(&opaque, span_str(content)), "not-detached");
-    const struct recipe typed = { .flags = CMS_DETACHED, .type = "1.2.840.113549.1.9.16.1.4" };
+    const struct recipe typed = { .user = &alice,
+                                  .flags = CMS_DETACHED,
+                                  .type = "1.2.840.113549.1.9.16.1.4" };
     expect_refused(cook(&typed, span_str(content)), "wrong-content-type");
     BIO *bio = BIO_new_mem_buf(content, -1);
     STACK_OF(X509) *certificates = sk_X509_new_null();
@@ -357,8 +314,8 @@ static void
 verify_takes_micalg_as_a_hint(void **state)
 {
     (void)state;
-    const struct recipe sha512 = { .flags = CMS_DETACHED, .md = EVP_sha512() };
-    const struct recipe sha1 = { .flags = CMS_DETACHED, .md = EVP_sha1() };
+    const struct recipe sha512 = { .user = &alice, .flags = CMS_DETACHED, .md = EVP_sha512() };
+    const struct recipe sha1 = { .user = &alice, .flags = CMS_DETACHED, .md = EVP_sha1() };
     static const char *const good[] = {
         "sha-512", "SHA512", "rsa-sha512", "sha-256, sha-512", "sha-256,unknown", "wonderful", ""
     };
@@ -385,7 +342,7 @@ verify_calls_weak_algorithms_policy_and_not_bad(void **state)
 {
     (void)state;
     const struct question announced = { .micalg = span_str("sha-1") };
-    const struct recipe sha1 = { .flags = CMS_DETACHED, .md = EVP_sha1() };
+    const struct recipe sha1 = { .user = &alice, .flags = CMS_DETACHED, .md = EVP_sha1() };
     struct make made = cook(&sha1, span_str(content));
     struct smime_verify_result result = verify(span_of(made.p, made.n), &announced);
     assert_int_equal(result.signers[0].state, SMIME_SIGNATURE_OK);
@@ -399,9 +356,10 @@ static void
 verify_finds_signers_by_key_identifier_and_among_extra_certificates(void **state)
 {
     (void)state;
-    const struct recipe by_key = { .flags = CMS_DETACHED | CMS_USE_KEYID };
-    const struct recipe bare = { .flags = CMS_DETACHED | CMS_NOCERTS | CMS_NOATTR };
-    const struct recipe bare_by_key = { .flags = CMS_DETACHED | CMS_NOCERTS | CMS_USE_KEYID };
+    const struct recipe by_key = { .user = &alice, .flags = CMS_DETACHED | CMS_USE_KEYID };
+    const struct recipe bare = { .user = &alice, .flags = CMS_DETACHED | CMS_NOCERTS | CMS_NOATTR };
+    const struct recipe bare_by_key = { .user = &alice,
+                                        .flags = CMS_DETACHED | CMS_NOCERTS | CMS_USE_KEYID };
     struct pki_certificates extra = { .count = 0 };
     struct err err = ERR_INIT;
     FIXTURE_MUST(pki_certificates_add1(&extra, bob.key.certificate, &err));
@@ -418,7 +376,7 @@ static void
 verify_binds_the_signature_to_its_certificate(void **state)
 {
     (void)state;
-    const struct recipe bare = { .flags = CMS_DETACHED | CMS_NOCERTS | CMS_CADES };
+    const struct recipe bare = { .user = &alice, .flags = CMS_DETACHED | CMS_NOCERTS | CMS_CADES };
     struct pki_certificates extra = { .count = 0 };
     struct err err = ERR_INIT;
     FIXTURE_MUST(pki_certificates_add1(&extra, twin_certificate, &err));
@@ -484,121 +442,6 @@ verify_hands_over_crls_without_believing_them(void **state)
     free(made.p);
 }
 
-/* ---- opaque ---- */
-
-static enum err_code
-open_opaque(struct span cms, size_t limit, struct buf *out, struct smime_verify_result *result)
-{
-    struct err err = ERR_INIT;
-    struct stage *sink = NULL;
-    struct spool *spool = fixture_spool(cms);
-    FIXTURE_MUST(stage_buf_new(out, &sink, &err));
-    const struct smime_verify_opaque_args args = { .spool = spool,
-                                                   .limit_bytes = limit,
-                                                   .content = sink };
-    enum err_code code = smime_verify_opaque(&args, result, &err);
-    assert_int_equal(ERR_peek_error(), 0);
-    stage_free(&sink);
-    spool_free(&spool);
-    return code;
-}
-
-static void
-expect_opaque(struct span cms, enum smime_signature_state state)
-{
-    struct buf out = BUF_INIT(MAKE_LIMIT);
-    struct smime_verify_result result;
-    assert_int_equal(open_opaque(cms, MAKE_LIMIT, &out, &result), ERR_OK);
-    assert_string_equal(result.reason, "ok");
-    assert_int_equal(result.count, 1);
-    assert_int_equal(result.signers[0].state, state);
-    assert_int_equal(out.n, strlen(content));
-    assert_int_equal(memcmp(out.p, content, out.n) == 0, state == SMIME_SIGNATURE_OK);
-    smime_verify_result_free(&result);
-    buf_free(&out);
-}
-
-static void
-verify_opaque_reads_what_we_write(void **state)
-{
-    (void)state;
-    struct buf message = BUF_INIT(MAKE_LIMIT), cms = BUF_INIT(MAKE_LIMIT);
-    const struct smime_sign_args args = { .key = &alice.key,
-                                          .opaque = true,
-                                          .signing_time = 1790000000 };
-    fixture_sign(&args, span_str(content), 3, &message);
-    fixture_decode(&message, &cms);
-    expect_opaque(buf_span(&cms), SMIME_SIGNATURE_OK);
-    unsigned char *text = memmem(cms.p, cms.n, "Good morning", 12);
-    assert_non_null(text);
-    text[0] = 'F';
-    expect_opaque(buf_span(&cms), SMIME_SIGNATURE_BAD);
-    buf_free(&message);
-    buf_free(&cms);
-}
-
-static void
-verify_opaque_reads_indefinite_length_and_octet_strings_in_pieces(void **state)
-{
-    (void)state;
-    for (int attributes = 0; attributes < 2; attributes++) {
-        const struct recipe recipe = { .flags = attributes ? 0 : CMS_NOATTR };
-        struct make der = cook(&recipe, span_str(content));
-        expect_opaque(span_of(der.p, der.n), SMIME_SIGNATURE_OK);
-        struct make ber = make_ber(span_of(der.p, der.n));
-        assert_true(ber.n > der.n);
-        expect_opaque(span_of(ber.p, ber.n), SMIME_SIGNATURE_OK);
-        free(der.p);
-        free(ber.p);
-    }
-}
-
-static void
-verify_opaque_refuses_the_wrong_shape_with_its_name(void **state)
-{
-    (void)state;
-    const struct {
-        struct recipe recipe;
-        const char *reason;
-    } cases[] = {
-        { { .flags = CMS_DETACHED }, "malformed-cms" },
-        { { .type = "1.2.840.113549.1.9.16.1.4" }, "wrong-content-type" },
-    };
-    for (size_t i = 0; i < 2; i++) {
-        struct make made = cook(&cases[i].recipe, span_str(content));
-        struct buf out = BUF_INIT(MAKE_LIMIT);
-        struct smime_verify_result result;
-        assert_int_equal(open_opaque(span_of(made.p, made.n), MAKE_LIMIT, &out, &result), ERR_OK);
-        assert_string_equal(result.reason, cases[i].reason);
-        assert_int_equal(out.n, 0);
-        smime_verify_result_free(&result);
-        assert_int_equal(open_opaque(span_of(made.p, made.n), made.n - 1, &out, &result),
-                         ERR_LIMIT);
-        assert_string_equal(result.reason, "too-large");
-        smime_verify_result_free(&result);
-        buf_free(&out);
-        free(made.p);
-    }
-}
-
-static void
-verify_opaque_releases_nothing_of_a_cut_object(void **state)
-{
-    (void)state;
-    const struct recipe recipe = { .flags = 0, .user = &p256 };
-    struct make made = cook(&recipe, span_str(content));
-    for (size_t n = 0; n < made.n; n += 7) {
-        struct buf out = BUF_INIT(MAKE_LIMIT);
-        struct smime_verify_result result;
-        assert_int_equal(open_opaque(span_of(made.p, n), MAKE_LIMIT, &out, &result), ERR_OK);
-        assert_false(result.parsed);
-        assert_int_equal(out.n, 0);
-        smime_verify_result_free(&result);
-        buf_free(&out);
-    }
-    free(made.p);
-}
-
 int
 main(void)
 {
@@ -618,10 +461,6 @@ main(void)
         cmocka_unit_test(verify_refuses_two_digests_in_one_signer_info),
         cmocka_unit_test(verify_calls_unknown_algorithms_unsupported),
         cmocka_unit_test(verify_hands_over_crls_without_believing_them),
-        cmocka_unit_test(verify_opaque_reads_what_we_write),
-        cmocka_unit_test(verify_opaque_reads_indefinite_length_and_octet_strings_in_pieces),
-        cmocka_unit_test(verify_opaque_refuses_the_wrong_shape_with_its_name),
-        cmocka_unit_test(verify_opaque_releases_nothing_of_a_cut_object),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
