@@ -316,7 +316,7 @@ refused_candidates_give_the_reason_nearest_to_use(void **state)
     assert_string_equal(world.result.answer.reason, "cert-wrong-usage");
     directory_lookup_free(&world.lookup);
     pki_keyring_free(&world.keyring);
-    world_file(&world, world.files, "old.pem", "email:a@x.example", time(NULL) - 9000,
+    world_file(&world, world.files, "to-old.pem", "email:a@x.example", time(NULL) - 9000,
                time(NULL) - 10);
     world_load(&world, NULL, 0);
     assert_int_equal(world_ask(&world, "a@x.example", false), ERR_NOTFOUND);
@@ -395,10 +395,15 @@ alias_of_an_own_user_finds_the_keyring_through_the_directory(void **state)
     fake->primary = "me@our.example";
     mine = world_issue(&world, world.keys, "me.pem", true,
                        &(struct testca_args){ .cn = "Me", .san = "email:me@our.example" });
+    fake->certificates[0] = pki_certificate_add1(mine);
     world_load(&world, directories, 1);
     assert_int_equal(world_ask(&world, "alias@our.example", false), ERR_OK);
     assert_string_equal(world.result.selected->source, "keys");
     assert_true(pki_certificate_is(world.result.selected->certificate, mine));
+    assert_int_equal(world.result.count, 1);
+    /* Asked for everything, the directory offers the same certificate: still one candidate. */
+    assert_int_equal(world_ask(&world, "alias@our.example", true), ERR_OK);
+    assert_int_equal(world.result.count, 1);
     pki_certificate_free(&mine);
     world_free(&world);
 }
@@ -418,6 +423,12 @@ group_and_unreadable_values_are_named_as_such(void **state)
     assert_int_equal(world_ask(&world, "list@x.example", false), ERR_NOTFOUND);
     assert_string_equal(world.result.answer.reason, "no-certificate");
     assert_non_null(strstr(world.result.answer.text, "group"));
+    /* A list with a certificate of its own is a recipient like any other. */
+    fake->certificates[0] =
+        world_issue(&world, NULL, NULL, false,
+                    &(struct testca_args){ .cn = "List", .san = "email:list@x.example" });
+    assert_int_equal(world_ask(&world, "list@x.example", false), ERR_OK);
+    pki_certificate_free(&fake->certificates[0]);
     fake->kind = DIRECTORY_CONTACT;
     fake->bad_certificates = 2;
     assert_int_equal(world_ask(&world, "list@x.example", false), ERR_NOTFOUND);
@@ -510,9 +521,48 @@ signing_pair_comes_from_the_keyring_alone(void **state)
     assert_int_equal(directory_lookup_key(world.lookup, &question, &world.result, &world.err),
                      ERR_NOTFOUND);
     assert_string_equal(world.result.answer.reason, "no-certificate");
+    assert_string_equal(world.result.answer.text, "there is no key for the address");
     pki_certificate_free(&sign);
     pki_certificate_free(&encrypt);
     world_free(&world);
+}
+
+static void
+same_certificate_in_two_places_is_one_candidate(void **state)
+{
+    struct pki_certificate *one;
+    struct testca_leaf leaf;
+    struct world world;
+
+    (void)state;
+    world_init(&world);
+    testca_issue(&world.ca,
+                 &(struct testca_args){ .cn = "A", .san = "email:a@x.example,email:A@x.example" },
+                 &leaf);
+    testca_pem(world.files, "a.pem", 0644, NULL, leaf.x509, NULL, NULL);
+    testca_pem(world.more, "a.pem", 0644, NULL, leaf.x509, NULL, NULL);
+    one = testca_certificate(leaf.x509);
+    testca_leaf_free(&leaf);
+    world_load(&world, NULL, 0);
+    assert_int_equal(world_ask(&world, "a@x.example", true), ERR_OK);
+    assert_int_equal(world.result.count, 1);
+    assert_true(pki_certificate_is(world.result.selected->certificate, one));
+    pki_certificate_free(&one);
+    world_free(&world);
+}
+
+static void
+directory_that_cannot_be_made_is_named(void **state)
+{
+    struct conf_directory conf = { .name = (char *)"people" };
+    struct directory *directory = NULL;
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(directory_new(&conf, &directory, &err), ERR_PERM);
+    assert_non_null(strstr(err.text, "directory \"people\""));
+    assert_null(directory);
+    directory_free(&directory);
 }
 
 static void
@@ -689,6 +739,8 @@ main(void)
         cmocka_unit_test(failure_of_a_backend_itself_is_returned_as_it_is),
         cmocka_unit_test(path_and_revocation_are_asked_for_every_candidate),
         cmocka_unit_test(signing_pair_comes_from_the_keyring_alone),
+        cmocka_unit_test(same_certificate_in_two_places_is_one_candidate),
+        cmocka_unit_test(directory_that_cannot_be_made_is_named),
         cmocka_unit_test(case_of_the_local_part_counts_only_where_policy_says_so),
         cmocka_unit_test(person_is_the_first_that_a_directory_finds),
         cmocka_unit_test(folder_with_a_file_that_is_no_certificate_is_refused_by_name),
