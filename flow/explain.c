@@ -154,6 +154,8 @@ explain_people(const struct explain *explain)
         if (facts->domain.count > 0 || facts->domain.answer.reason)
             explain_lookup(explain, "domain-signing", "sign_as", &facts->domain);
     }
+    if (facts->policy.from && (facts->needs.signing || facts->needs.certificates))
+        explain_lookup(explain, "sender-copy", facts->policy.from, &facts->self);
     if (!facts->needs.certificates)
         return;
     for (i = 0; i < message->count; i++) {
@@ -165,8 +167,6 @@ explain_people(const struct explain *explain)
     }
     for (i = 0; i < facts->escrow_count; i++)
         explain_lookup(explain, "additional", facts->escrow_addresses[i], &facts->escrow[i]);
-    if (facts->policy.from)
-        explain_lookup(explain, "sender-copy", facts->policy.from, &facts->self);
 }
 
 static void

@@ -298,15 +298,19 @@ facts_load_escrow(struct flow_message *message, struct flow_facts *facts, struct
     return code;
 }
 
-/* RFC 8551 3.3: who wrote it shall be able to read it. Having no certificate is no reason to keep
- * the message back (the outcome line says so); not knowing is, since the next attempt may know. */
+/* The sender's own encryption certificate: a signature tells it to those who answer
+ * (encryptionKeyPreference, RFC 8551 2.5.3), and an encrypted message is encrypted to it, so that
+ * who wrote it can read it (3.3). Having none is no reason to keep the message back (the outcome
+ * line says so); not knowing is one for encryption, since the next attempt may know. */
 static enum err_code
 facts_load_self(const struct flow_message *message, struct flow_facts *facts, struct err *err)
 {
     const struct conf_rule *rule = policy_outbound_encrypt_rule(&facts->policy);
-    struct facts_question question = { .address = facts->policy.from,
-                                       .trust = facts_find_own_trust(message, rule) };
+    struct facts_question question = { .address = facts->policy.from };
 
+    if (!rule)
+        rule = policy_outbound_sign_rule(&facts->policy);
+    question.trust = facts_find_own_trust(message, rule);
     facts->self_known = POLICY_NO;
     if (!facts->policy.from)
         return ERR_OK;
@@ -337,8 +341,6 @@ facts_load_certificates(struct flow_message *message, struct flow_facts *facts, 
     }
     if (code == ERR_OK)
         code = facts_load_escrow(message, facts, err);
-    if (code == ERR_OK)
-        code = facts_load_self(message, facts, err);
     return code;
 }
 
@@ -360,6 +362,8 @@ flow_facts_load(struct flow_message *message, struct flow_facts *facts, int64_t 
         code = facts_check_deadline(deadline_ms, err);
     if (code == ERR_OK && facts->needs.certificates)
         code = facts_load_certificates(message, facts, deadline_ms, err);
+    if (code == ERR_OK && (facts->needs.signing || facts->needs.certificates))
+        code = facts_load_self(message, facts, err);
     if (code == ERR_OK)
         code = facts_check_deadline(deadline_ms, err);
     return code;

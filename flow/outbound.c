@@ -308,6 +308,13 @@ outbound_act(struct flow_message *message, struct flow_answer *answer)
         flow_state_fail(message, &outbound->scan_err, FLOW_PHASE_STRUCTURE, answer);
         return;
     }
+    if (decision->encrypt && outbound->facts.self_known == POLICY_UNKNOWN) {
+        (void)err_set_reason(&err, ERR_TEMP, outbound->facts.self.answer.reason,
+                             "the sender's own certificate cannot be checked: %s; try again later",
+                             outbound->facts.self.answer.text);
+        flow_state_fail(message, &err, FLOW_PHASE_FACTS, answer);
+        return;
+    }
     if (outbound_protect(message, &err) != ERR_OK)
         flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
 }

@@ -414,6 +414,40 @@ encryption_that_is_not_possible_is_left_out_where_the_rule_allows_it(void **stat
 }
 
 static void
+a_sender_whose_certificate_could_not_be_asked_for_waits_for_his_copy(void **state)
+{
+    struct letter letter = letter_to_bob();
+    struct delivery delivery;
+
+    (void)state;
+    letter.sender = "zed@example.org";
+    letter.header = "From: zed@example.org\r\nTo: bob@example.net\r\n";
+    world_configure(&world, "rule \"all\" {\n sign = never\n encrypt = always\n }");
+    world_send(&world, &letter, &delivery);
+    assert_reply(&delivery, 451, "4.7.1", "sender's own certificate");
+    delivery_free(&delivery);
+}
+
+static void
+a_signature_names_the_certificate_to_answer_with(void **state)
+{
+    struct letter letter = letter_to_bob();
+    struct delivery delivery;
+    char *text;
+
+    (void)state;
+    world_configure(&world, "rule \"all\" { sign = always }");
+    world_send(&world, &letter, &delivery);
+    assert_delivered(&delivery);
+    world_write(&world, "signed", buf_span(&delivery.message));
+    assert_true(world_run(&world, "openssl cms -cmsout -print -noout -in signed"));
+    text = world_read(&world, "log", NULL);
+    assert_non_null(strstr(text, "id-smime-aa-encrypKeyPref"));
+    free(text);
+    delivery_free(&delivery);
+}
+
+static void
 could_not_ask_is_451_and_never_plain(void **state)
 {
     struct letter letter = letter_to_bob();
@@ -932,6 +966,8 @@ main(void)
         cmocka_unit_test(
             an_additional_recipient_without_a_certificate_stops_what_must_be_encrypted),
         cmocka_unit_test(a_sender_without_a_certificate_has_no_copy_and_the_message_goes),
+        cmocka_unit_test(a_sender_whose_certificate_could_not_be_asked_for_waits_for_his_copy),
+        cmocka_unit_test(a_signature_names_the_certificate_to_answer_with),
         cmocka_unit_test(could_not_ask_is_451_and_never_plain),
         cmocka_unit_test(a_hidden_recipient_is_not_shown_to_the_others),
         cmocka_unit_test(what_is_encrypted_passes_as_it_is),

@@ -35,8 +35,8 @@ enum { WORLD_LIMIT = 64 * 1024 * 1024, WORLD_RECIPIENTS = 8 };
 
 struct world {
     char *folder;
-    struct testca root, sub, stranger;
-    struct testca_leaf alice, bob, carol, erin, frank, gate, vault, mallory;
+    struct testca root, sub, silent, stranger;
+    struct testca_leaf alice, bob, carol, erin, frank, gate, vault, mallory, zed;
     struct flow_services *services;
 };
 
@@ -99,6 +99,7 @@ world_make(struct world *world)
     }
     testca_init(&world->root, "World Root");
     testca_init_below(&world->sub, &world->root, "World Issuing CA", NULL);
+    testca_init_below(&world->silent, &world->root, "World Silent CA", NULL);
     testca_init(&world->stranger, "Stranger Root");
     world_user(world, &world->sub, "alice", "alice@example.org", NULL, &world->alice);
     world_user(world, &world->sub, "gate", "gate@example.org",
@@ -114,6 +115,7 @@ world_make(struct world *world)
     world_user(world, &world->sub, "erin", "erin@example.net", &old, &world->erin);
     world_user(world, &world->sub, "frank", "frank@example.net", NULL, &world->frank);
     world_user(world, &world->stranger, "mallory", "alice@example.org", NULL, &world->mallory);
+    world_user(world, &world->silent, "zed", "zed@example.org", NULL, &world->zed);
     snprintf(path, sizeof path, "%s/known/mallory.crt", world->folder);
     TESTCA_MUST(unlink(path) == 0);
     testca_pem(world->folder, "keys/alice.pem", 0600, world->alice.key, world->alice.x509,
@@ -121,7 +123,7 @@ world_make(struct world *world)
     testca_pem(world->folder, "keys/gate.pem", 0600, world->gate.key, world->gate.x509,
                world->sub.x509, NULL);
     testca_pem(world->folder, "anchors/root.pem", 0644, NULL, world->root.x509, NULL, NULL);
-    testca_pem(world->folder, "sub.pem", 0644, NULL, world->sub.x509, NULL, NULL);
+    testca_pem(world->folder, "sub.pem", 0644, NULL, world->sub.x509, world->silent.x509, NULL);
     revoked[0] = world->frank.x509;
     crl = testca_crl(&world->sub, &(struct testca_crl_args){ .revoked = revoked, .number = 1 });
     testca_crl_file(world->folder, "crls/sub.crl", crl);
@@ -175,15 +177,16 @@ world_configure(struct world *world, const char *rules)
 static inline void
 world_free(struct world *world)
 {
-    struct testca_leaf *const leaves[] = { &world->alice, &world->bob,    &world->carol,
-                                           &world->erin,  &world->frank,  &world->gate,
-                                           &world->vault, &world->mallory };
+    struct testca_leaf *const leaves[] = { &world->alice, &world->bob,     &world->carol,
+                                           &world->erin,  &world->frank,   &world->gate,
+                                           &world->vault, &world->mallory, &world->zed };
 
     flow_services_free(&world->services);
     for (size_t i = 0; i < sizeof leaves / sizeof leaves[0]; i++)
         testca_leaf_free(leaves[i]);
     testca_free(&world->root);
     testca_free(&world->sub);
+    testca_free(&world->silent);
     testca_free(&world->stranger);
     testca_folder_free(&world->folder);
 }
@@ -468,7 +471,7 @@ world_run(const struct world *world, const char *format, ...)
     va_start(args, format);
     vsnprintf(command, sizeof command, format, args);
     va_end(args);
-    snprintf(whole, sizeof whole, "cd '%s' && %s >log 2>&1", world->folder, command);
+    snprintf(whole, sizeof whole, "cd '%s' && { %s; } >log 2>&1", world->folder, command);
     return system(whole) == 0;
 }
 
