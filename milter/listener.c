@@ -20,12 +20,9 @@
 
 enum { BACKLOG = 512 };
 
-/* libmilter looks at its stop flag every 5 s; the signal makes it look at once. */
-enum { JOIN_TRIES = 600, JOIN_PAUSE_MS = 20 };
-
 static pthread_t thread;
 static sem_t go;
-static atomic_bool started, stopping, ended;
+static atomic_bool stopping, ended;
 static int wake[2] = { -1, -1 };
 static char *unix_path;
 
@@ -44,7 +41,7 @@ on_signal(int number)
 
     if (number == SIGHUP) {
         kill(getpid(), SIGUSR1);
-    } else if (number != SIGUSR2) {
+    } else {
         atomic_store(&stopping, true);
         wake_up();
     }
@@ -54,7 +51,6 @@ on_signal(int number)
 static enum err_code
 set_handler(int number, struct err *err)
 {
-    /* No SA_RESTART: USR2 is there to interrupt. */
     struct sigaction action = { .sa_handler = number == SIGPIPE ? SIG_IGN : on_signal };
 
     sigfillset(&action.sa_mask);
@@ -66,7 +62,7 @@ set_handler(int number, struct err *err)
 enum err_code
 milter_listener_init(struct err *err)
 {
-    static const int handled[] = { SIGHUP, SIGTERM, SIGINT, SIGUSR2, SIGPIPE };
+    static const int handled[] = { SIGHUP, SIGTERM, SIGINT, SIGPIPE };
     sigset_t set;
 
     sigemptyset(&set);
@@ -136,7 +132,6 @@ milter_listener_start(struct err *err)
     int code = pthread_create(&thread, NULL, listen_all, NULL);
     if (code)
         return err_set_errno(err, code, "cannot start the listener thread");
-    atomic_store(&started, true);
     sigemptyset(&set);
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGTERM);
@@ -162,31 +157,9 @@ milter_listener_wait(struct err *err)
         err_set(err, ERR_TEMP, "libmilter stopped by itself");
 }
 
-/* Sets libmilter's flag, and then waits for the lock that its listener holds while it polls. */
-static void *
-stop_libmilter(void *unused)
-{
-    (void)smfi_stop();
-    return unused;
-}
-
 void
 milter_listener_deinit(void)
 {
-    pthread_t stopper;
-
-    if (atomic_load(&started) && pthread_create(&stopper, NULL, stop_libmilter, NULL) == 0) {
-        sem_post(&go);
-        for (int i = 0; i < JOIN_TRIES && !atomic_load(&ended); i++) {
-            pthread_kill(thread, SIGUSR2);
-            (void)poll(NULL, 0, JOIN_PAUSE_MS);
-        }
-        if (atomic_load(&ended)) {
-            pthread_join(stopper, NULL);
-            pthread_join(thread, NULL);
-        }
-    }
-    /* libmilter leaves it behind when it runs as root. */
     if (unix_path)
         (void)unlink(unix_path);
     free(unix_path);

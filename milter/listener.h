@@ -9,9 +9,12 @@
  * and takes no other signal: its handlers always win over libmilter's sigwait. smfi_main runs in a
  * second thread, which begins only when the handlers are in place.
  *
- *   TERM, INT   stop: no new message (451 4.3.2), those at their end finish, then smfi_stop
+ *   TERM, INT   stop: no new message (451 4.3.2), those at their end finish, then the process ends
  *   HUP, USR1   reload (milter/housekeeping takes USR1)
- *   USR2        nothing; wakes libmilter's poll(2) when we stop
+ *
+ * smfi_stop is never called: it destroys locks that libmilter's other threads still take, and waits
+ * up to five seconds for its own poll(2). When nothing is in flight any more, the end of the
+ * process is the better end: the MTA sees its idle connections close.
  *
  * Threads: all functions belong to the first thread.
  */
@@ -33,7 +36,7 @@ ERR_CHECKED enum err_code milter_listener_start(struct err *err);
 /* Returns when we are told to stop, or when libmilter ended by itself; then `err` says so. */
 void milter_listener_wait(struct err *err);
 
-/* Stops taking connections and removes the socket. */
+/* Removes the socket: nobody finds us any more. */
 void milter_listener_deinit(void);
 
 #endif

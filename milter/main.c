@@ -39,6 +39,9 @@ WIPE_EVERY_FREE
 
 enum { EXIT_USAGE = 2 };
 
+/* There in builds that measure coverage only. */
+extern void __gcov_dump(void) __attribute__((weak));
+
 /* Messages whose client still sends get this long when we stop; those at their end get eom_timeout.
  */
 enum { STOP_GRACE_MS = 3000 };
@@ -139,26 +142,25 @@ start_all(struct err *err)
     return milter_listener_start(err);
 }
 
-/* True: nothing is in flight any more. */
-static bool
+static void
 stop_all(const struct options *options, int64_t eom_timeout_ms)
 {
     int64_t now_ms = clock_monotonic_ms();
 
     milter_notify_stopping();
     milter_budget_stop();
-    bool idle = milter_budget_wait_idle(now_ms + STOP_GRACE_MS) ||
-                milter_budget_wait_slots(now_ms + eom_timeout_ms);
+    if (!milter_budget_wait_idle(now_ms + STOP_GRACE_MS) &&
+        !milter_budget_wait_slots(now_ms + eom_timeout_ms))
+        log_warn("stop", NULL, "a message at its end did not finish in time");
     milter_listener_deinit();
     milter_housekeeping_deinit();
     milter_control_deinit();
     milter_progress_deinit();
+    /* A message whose client still sends holds its snapshot; the MTA answers it 451. */
     milter_reload_deinit();
     if (options->pid_path)
         (void)unlink(options->pid_path);
     log_info(NULL, "stopped");
-    /* A message whose client still sends holds its snapshot; the MTA answers it 451. */
-    return idle && milter_budget_wait_idle(0);
 }
 
 static enum err_code
@@ -174,9 +176,19 @@ run(const struct options *options, struct conf *conf, int *ready_fd, struct err 
     }
     if (err->code)
         log_warn("fatal", NULL, "smimed ends: %s", err->text);
-    if (!stop_all(options, eom_timeout_ms))
-        _exit(err->code ? EXIT_FAILURE : EXIT_SUCCESS);
+    stop_all(options, eom_timeout_ms);
     return err->code;
+}
+
+/* The end, without destructors: libmilter's threads are still there, and its own destructor
+ * destroys locks that they take. Nothing is left to do: the keys went with the last snapshot. */
+static _Noreturn void
+leave(int code)
+{
+    fflush(NULL);
+    if (__gcov_dump)
+        __gcov_dump();
+    _exit(code);
 }
 
 int
@@ -192,8 +204,7 @@ main(int argc, char **argv)
     if (code >= 0)
         return code;
     code = EXIT_USAGE;
-    if (milter_process_init(&err) || wipe_init(&err) ||
-        make_absolute(&options, &conf_path, &pid_path, &err))
+    if (milter_process_init(&err) || make_absolute(&options, &conf_path, &pid_path, &err))
         goto out;
     if (conf_load(options.conf_path, milter_reload_complain, stderr, &conf, &err)) {
         if (err.code == ERR_PERM)
@@ -223,10 +234,8 @@ main(int argc, char **argv)
 out:
     if (err.code && err.text[0])
         fprintf(stderr, "smimed: %s\n", err.text);
-    /* The library is not cleaned up: libmilter's workers may still be there, with parts of it in
-     * their hands. The keys are wiped: they went with the last snapshot. */
     conf_free(&conf);
     free(conf_path);
     free(pid_path);
-    return code;
+    leave(code);
 }
