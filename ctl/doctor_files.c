@@ -104,8 +104,9 @@ ctl_doctor_check_access(struct ctl_doctor_report *report, const char *name, cons
 /* ---- ours
  * -------------------------------------------------------------------------------------------- */
 
+/* Its mode was judged with the configuration. */
 static void
-check_folder(struct ctl_doctor_report *report, const char *name, const char *path, bool secret)
+check_folder(struct ctl_doctor_report *report, const char *name, const char *path)
 {
     struct stat st;
 
@@ -121,10 +122,6 @@ check_folder(struct ctl_doctor_report *report, const char *name, const char *pat
     if (!S_ISDIR(st.st_mode))
         ctl_doctor_report_write(report, CTL_DOCTOR_LEVEL_FAIL, name, "name a folder",
                                 "%s is not a folder", path);
-    else if (secret && (st.st_mode & 077))
-        ctl_doctor_report_write(
-            report, CTL_DOCTOR_LEVEL_FAIL, name, "chmod 700, and look who was there",
-            "%s is open to others (mode %04o)", path, (unsigned)st.st_mode & 07777);
     else
         ctl_doctor_report_write(report, CTL_DOCTOR_LEVEL_OK, name, NULL, "%s (mode %04o)", path,
                                 (unsigned)st.st_mode & 07777);
@@ -154,16 +151,15 @@ ctl_doctor_check_files(struct ctl_doctor_report *report, const struct conf *conf
     const struct conf_global *global = &conf->global;
     const struct {
         const char *name, *path;
-        bool secret;
     } folders[] = {
-        { "state_folder", global->state_folder, true },
-        { "spool_folder", global->spool_folder, true },
-        { "keys_folder", global->keys_folder, true },
-        { "import_folder", global->import_folder, true },
+        { "state_folder", global->state_folder },
+        { "spool_folder", global->spool_folder },
+        { "keys_folder", global->keys_folder },
+        { "import_folder", global->import_folder },
     };
 
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
-        check_folder(report, folders[i].name, folders[i].path, folders[i].secret);
+        check_folder(report, folders[i].name, folders[i].path);
         check_owner(report, folders[i].name, folders[i].path, global->user);
     }
     for (size_t i = 0; global->certificate_folders[i]; i++) {
