@@ -134,6 +134,7 @@ class Authority:
         self.path = scratch.folder(name)
         self.serial = 1000
         self.revoked = []
+        self.used = {} if name == "ca" else {"rsa:2048": 500}
         self.root_key, self.root = self.path / "root.key", self.path / "root.pem"
         self.key, self.cert = self.path / "sub.key", self.path / "sub.pem"
         self._key(self.root_key, "rsa:2048")
@@ -158,7 +159,19 @@ class Authority:
         shutil.copy(self.cert, self.intermediates)
         self.publish()
 
+    # Keys are made once for a test program and used again by the next test's authority: making them is slow.
+    made = {}
+
     def _key(self, path, kind):
+        number = self.used[kind] = self.used.get(kind, 0) + 1
+        if (kind, number) not in self.made:
+            self._make_key(path, kind)
+            self.made[kind, number] = path.read_bytes()
+        path.write_bytes(self.made[kind, number])
+        os.chmod(path, 0o600)
+
+    @staticmethod
+    def _make_key(path, kind):
         if kind.startswith("rsa:"):
             run("openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{kind[4:]}", "-out", path)
         elif kind.startswith("ec:"):
@@ -166,7 +179,6 @@ class Authority:
                 "-pkeyopt", "ec_param_enc:named_curve", "-out", path)
         else:
             run("openssl", "genpkey", "-algorithm", kind, "-out", path)
-        os.chmod(path, 0o600)
 
     def _issue(self, key, subject, out, issuer, issuer_key, extensions, days=730, not_before=None, not_after=None):
         request, ext = str(out) + ".req", str(out) + ".ext"

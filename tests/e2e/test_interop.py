@@ -24,8 +24,6 @@ LIMITS = {
     ("gpgsm", "oaep"): "gpgsm 2.2 knows no RSAES-OAEP",
     ("nss", "aes256-gcm"): "NSS's cmsutil knows no AuthEnvelopedData",
     ("nss", "oaep"): "NSS's cmsutil does not decrypt RSAES-OAEP",
-    ("nss", "ec"): "NSS's cmsutil has no ECDH with a SHA-256 KDF",
-    ("nss", "pss"): "NSS's cmsutil does not verify RSASSA-PSS SignerInfos",
 }
 
 

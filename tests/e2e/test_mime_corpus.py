@@ -13,6 +13,20 @@ from harness import (Authority, Postfix, Scratch, Sink, Smimed, Smtp, corpus, ma
 REFUSED = {
 }
 
+# What Postfix itself changes before any filter sees it. These are compared with what Postfix delivers without smimed, all others
+# with the original as it was sent.
+BY_POSTFIX = {
+    "james/mimetools-testmsgs_2002_06_12_doublebound.msg": "Content-Length is removed",
+    "james/mimetools-testmsgs_x-gzip64.msg": "Content-Length is removed",
+    "ruby/emails_error_emails_content_transfer_encoding_plain.eml": "Content-Length is removed",
+    "ruby/emails_error_emails_content_transfer_encoding_text-html.eml": "Content-Length is removed",
+    "ruby/emails_error_emails_content_transfer_encoding_with_semi_colon.eml": "Content-Length is removed",
+    "james/testmsgs_obsolete.msg": "blanks before the colon of a field name",
+    "ruby/emails_rfc2822_example13.eml": "blanks before the colon of a field name",
+    "stalwart/eml_legacy_049.eml": "a bare CR at the end",
+    "stalwart/eml_malformed_019.eml": "an empty line before the header",
+}
+
 RULES = """
 inbound_daemons = INBOUND
 sender_identity = off
@@ -106,11 +120,6 @@ def run_corpus(eightbit, recipient, reader, reading):
     with Scratch("mime") as scratch:
         setting = Setting(scratch, eightbit)
         for name, octets in everything.items():
-            # What Postfix makes of the message without any filter is what smimed was given.
-            code, text, plain = setting.send(name, octets, "as-it-is@pass.test")
-            if code != 250:
-                problems.append(f"{name}: Postfix itself refused it: {text.strip()}")
-                continue
             code, text, delivered = setting.send(name, octets, recipient)
             if code != 250:
                 refused[name] = text.strip()
@@ -123,7 +132,13 @@ def run_corpus(eightbit, recipient, reader, reading):
             except AssertionError as error:
                 problems.append(f"{name}: {str(error)[:300]}")
                 continue
-            differences = mime_compare.compare(strip_received(plain), inner)
+            if name in BY_POSTFIX:
+                _, _, original = setting.send(name, octets, "as-it-is@pass.test")
+                original = strip_received(original)
+                assert mime_compare.compare(octets, original), f"{name}: Postfix changes nothing: take it out of BY_POSTFIX"
+            else:
+                original = octets
+            differences = mime_compare.compare(original, inner)
             outcomes["equal" if not differences else "different"] += 1
             problems += [f"{name}: {difference}" for difference in differences[:3]]
     for name, text in refused.items():
