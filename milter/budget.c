@@ -9,6 +9,10 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static struct milter_budget_facts now_held;
+static struct milter_budget_slot *slots;
+
+/* How long a waiter sleeps before it looks whether a slot has become stale. */
+enum { LOOK_MS = 500 };
 
 const char *
 milter_result_name(enum milter_result result)
@@ -97,28 +101,62 @@ milter_budget_set_bytes(uint64_t *held, uint64_t now, uint64_t limit_bytes)
     return fits;
 }
 
-bool
-milter_budget_take_slot(uint64_t limit, int64_t deadline_ms)
+/* Slots whose holder moves; the caller holds the lock. */
+static uint64_t
+count_working(void)
 {
-    bool in_time = true;
+    int64_t now_ms = clock_monotonic_ms();
+    uint64_t count = 0;
+
+    for (const struct milter_budget_slot *slot = slots; slot; slot = slot->next)
+        count += slot->stale_ms > now_ms;
+    return count;
+}
+
+bool
+milter_budget_take_slot(struct milter_budget_slot *slot, uint64_t limit, int64_t deadline_ms)
+{
+    bool taken;
+
     pthread_mutex_lock(&lock);
     now_held.slots_waiting++;
-    while (now_held.slots >= limit && in_time)
-        in_time = wait_change(deadline_ms);
-    bool taken = now_held.slots < limit;
-    if (taken)
+    while (!(taken = count_working() < limit)) {
+        int64_t look_ms = clock_monotonic_ms() + LOOK_MS;
+        if (clock_monotonic_ms() >= deadline_ms)
+            break;
+        wait_change(look_ms < deadline_ms ? look_ms : deadline_ms);
+    }
+    if (taken) {
+        slot->stale_ms = clock_monotonic_ms() + slot->patience_ms;
+        slot->next = slots;
+        slots = slot;
         now_held.slots++;
-    now_held.slots_waiting--;
-    if (!taken)
+    } else {
         pthread_cond_broadcast(&changed);
+    }
+    now_held.slots_waiting--;
     pthread_mutex_unlock(&lock);
     return taken;
 }
 
 void
-milter_budget_release_slot(void)
+milter_budget_reset_slot(struct milter_budget_slot *slot)
 {
     pthread_mutex_lock(&lock);
+    slot->stale_ms = clock_monotonic_ms() + slot->patience_ms;
+    pthread_mutex_unlock(&lock);
+}
+
+void
+milter_budget_release_slot(struct milter_budget_slot *slot)
+{
+    pthread_mutex_lock(&lock);
+    for (struct milter_budget_slot **p = &slots; *p; p = &(*p)->next) {
+        if (*p == slot) {
+            *p = slot->next;
+            break;
+        }
+    }
     now_held.slots--;
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&lock);
@@ -169,5 +207,6 @@ milter_budget_reset(void)
 {
     pthread_mutex_lock(&lock);
     memset(&now_held, 0, sizeof now_held);
+    slots = NULL;
     pthread_mutex_unlock(&lock);
 }

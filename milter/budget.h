@@ -54,10 +54,20 @@ void milter_budget_release_message(enum milter_result result);
  * messages together hold more than `limit_bytes`, and this one asked for more. */
 bool milter_budget_set_bytes(uint64_t *held, uint64_t now, uint64_t limit_bytes);
 
+/* A slot bounds work for a processor, not waiting for the MTA: an MTA that stops reading in the
+ * middle of a body must not hold one for ever. So a holder says that it moves, and one that has not
+ * for `patience_ms` no longer counts. Lives on the holder's stack; the caller sets patience_ms. */
+struct milter_budget_slot {
+    int64_t patience_ms;
+    int64_t stale_ms;                /* private: on clock_monotonic_ms */
+    struct milter_budget_slot *next; /* private */
+};
+
 /* Waits for one of `limit` slots until `deadline_ms` (clock_monotonic_ms). False: none came free.
  */
-bool milter_budget_take_slot(uint64_t limit, int64_t deadline_ms);
-void milter_budget_release_slot(void);
+bool milter_budget_take_slot(struct milter_budget_slot *slot, uint64_t limit, int64_t deadline_ms);
+void milter_budget_reset_slot(struct milter_budget_slot *slot); /* it moves */
+void milter_budget_release_slot(struct milter_budget_slot *slot);
 
 /* From now on no message is taken. */
 void milter_budget_stop(void);

@@ -6,9 +6,8 @@
 #include "util/clock.h"
 
 struct body_sink {
-    SMFICTX *ctx;
+    const struct milter_edits_args *args;
     uint64_t sent;
-    int64_t deadline_ms;
 };
 
 static enum err_code
@@ -19,21 +18,22 @@ body_write(void *context, struct span piece, struct err *err)
     if (piece.n == 0)
         return ERR_OK;
     int64_t allowed_ms = (int64_t)(sink->sent * 1000 / MILTER_EDITS_BODY_RATE);
-    if (clock_monotonic_ms() > sink->deadline_ms + allowed_ms)
+    if (clock_monotonic_ms() > sink->args->deadline_ms + allowed_ms)
         return err_set_reason(err, ERR_TEMP, "timeout", "writing the body took too long");
     /* The argument is not const in libmilter's prototype; it is not written to. */
-    if (smfi_replacebody(sink->ctx, (unsigned char *)piece.p, (int)piece.n) != MI_SUCCESS)
+    if (smfi_replacebody(sink->args->ctx, (unsigned char *)piece.p, (int)piece.n) != MI_SUCCESS)
         return err_set_reason(err, ERR_TEMP, "edit-failed",
                               "the MTA did not take the body after %llu octets",
                               (unsigned long long)sink->sent);
     sink->sent += piece.n;
+    milter_budget_reset_slot(sink->args->slot);
     return ERR_OK;
 }
 
 static enum err_code
-write_body(SMFICTX *ctx, struct flow_message *message, int64_t deadline_ms, struct err *err)
+write_body(const struct milter_edits_args *args, struct err *err)
 {
-    struct body_sink sink = { .ctx = ctx, .deadline_ms = deadline_ms };
+    struct body_sink sink = { .args = args };
     struct stage *last = NULL, *gather = NULL;
 
     if (stage_sink_new(body_write, &sink, &last, err))
@@ -43,10 +43,10 @@ write_body(SMFICTX *ctx, struct flow_message *message, int64_t deadline_ms, stru
     last = NULL;
     struct stage *taken = gather;
     gather = NULL;
-    if (flow_message_write_body(message, taken, err))
+    if (flow_message_write_body(args->message, taken, err))
         goto out;
     /* No octet at all: say so, or the old body stays. */
-    if (sink.sent == 0 && smfi_replacebody(ctx, (unsigned char *)"", 0) != MI_SUCCESS)
+    if (sink.sent == 0 && smfi_replacebody(args->ctx, (unsigned char *)"", 0) != MI_SUCCESS)
         err_set_reason(err, ERR_TEMP, "edit-failed", "the MTA did not take an empty body");
 out:
     stage_free(&gather);
@@ -72,10 +72,10 @@ insert_header(SMFICTX *ctx, const struct flow_edit *edit, struct err *err)
 }
 
 static enum err_code
-write_one(SMFICTX *ctx, struct flow_message *message, const struct flow_edit *edit,
-          int64_t deadline_ms, struct err *err)
+write_one(const struct milter_edits_args *args, const struct flow_edit *edit, struct err *err)
 {
     char *address = edit->value ? edit->value : edit->name;
+    SMFICTX *ctx = args->ctx;
     int result = MI_FAILURE;
     const char *what = "";
 
@@ -83,7 +83,7 @@ write_one(SMFICTX *ctx, struct flow_message *message, const struct flow_edit *ed
     case FLOW_EDIT_INSERT_HEADER:
         return insert_header(ctx, edit, err);
     case FLOW_EDIT_REPLACE_BODY:
-        return write_body(ctx, message, deadline_ms, err);
+        return write_body(args, err);
     case FLOW_EDIT_DELETE_HEADER:
         what = "the deletion of a field";
         result = smfi_chgheader(ctx, edit->name, (int)edit->index, NULL);
@@ -107,12 +107,12 @@ write_one(SMFICTX *ctx, struct flow_message *message, const struct flow_edit *ed
 }
 
 enum err_code
-milter_edits_write(SMFICTX *ctx, struct flow_message *message, int64_t deadline_ms, struct err *err)
+milter_edits_write(const struct milter_edits_args *args, struct err *err)
 {
-    const struct flow_edits *edits = flow_message_edits(message);
+    const struct flow_edits *edits = flow_message_edits(args->message);
 
     for (size_t i = 0; edits && i < edits->count; i++) {
-        if (write_one(ctx, message, &edits->list[i], deadline_ms, err))
+        if (write_one(args, &edits->list[i], err))
             return err->code;
     }
     return ERR_OK;

@@ -14,6 +14,7 @@
 #include <libmilter/mfapi.h>
 
 #include "flow/message.h"
+#include "milter/budget.h"
 
 /* libmilter cuts a body into pieces of this size anyway. */
 enum { MILTER_EDITS_BODY_PIECE = 65535 };
@@ -22,7 +23,13 @@ enum { MILTER_EDITS_BODY_PIECE = 65535 };
  * as it moves at MILTER_EDITS_BODY_RATE octets a second or more. */
 enum { MILTER_EDITS_BODY_RATE = 1 << 20 };
 
-ERR_CHECKED enum err_code milter_edits_write(SMFICTX *ctx, struct flow_message *message,
-                                             int64_t deadline_ms, struct err *err);
+struct milter_edits_args {
+    SMFICTX *ctx;
+    struct flow_message *message;
+    int64_t deadline_ms;
+    struct milter_budget_slot *slot; /* told about every piece of a body that the MTA took */
+};
+
+ERR_CHECKED enum err_code milter_edits_write(const struct milter_edits_args *args, struct err *err);
 
 #endif

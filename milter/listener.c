@@ -26,6 +26,16 @@ static atomic_bool stopping, ended;
 static int wake[2] = { -1, -1 };
 static char *unix_path;
 
+/* In the place of the C library's: the one who calls it is libmilter's signal thread (listener.h).
+ */
+int
+sigwait(const sigset_t *set, int *number)
+{
+    (void)set, (void)number;
+    for (;;)
+        (void)poll(NULL, 0, -1);
+}
+
 static void
 wake_up(void)
 {

@@ -1,13 +1,13 @@
 /*
  * libmilter as a thread, and signals in spite of it.
  *
- * libmilter starts a thread of its own that waits with sigwait(2) for HUP, TERM and INT and stops
+ * libmilter starts a thread of its own that waits with sigwait(3) for HUP, TERM and INT and stops
  * the filter on each of them. A HUP that some script sends for log rotation must not do that, and a
- * TERM should let messages in flight finish. Linux gives a signal that is sent to the process to
- * the first thread (the one that ran main) whenever it does not block it and has no other signal
- * pending; so that thread, and no other, leaves HUP, TERM and INT unblocked, does nothing but wait,
- * and takes no other signal: its handlers always win over libmilter's sigwait. smfi_main runs in a
- * second thread, which begins only when the handlers are in place.
+ * TERM should let messages in flight finish; which of two threads gets a signal that both want is
+ * the kernel's choice (a burst of HUPs shows it). So this module defines sigwait for the whole
+ * process: it sleeps for ever, and the first thread, which does nothing but wait, is the only one
+ * that leaves these signals unblocked. smfi_main runs in a second thread, which begins when the
+ * handlers are in place.
  *
  *   TERM, INT   stop: no new message (451 4.3.2), those at their end finish, then the process ends
  *   HUP, USR1   reload (milter/housekeeping takes USR1)

@@ -164,12 +164,16 @@ milter_message_finish(struct milter_message *message, SMFICTX *ctx, struct flow_
 {
     const struct conf_global *global = &message->services->conf->global;
     int64_t deadline_ms = clock_monotonic_ms() + global->eom_timeout;
+    struct milter_budget_slot slot = { .patience_ms = global->eom_timeout };
+    struct milter_edits_args edits = {
+        .ctx = ctx, .message = message->flow, .deadline_ms = deadline_ms, .slot = &slot
+    };
     struct milter_progress progress;
     struct err err = ERR_INIT;
 
     /* The MTA is kept patient while we wait for a slot, too. */
     milter_progress_begin(&progress, ctx);
-    bool taken = milter_budget_take_slot(slot_limit(global), deadline_ms);
+    bool taken = milter_budget_take_slot(&slot, slot_limit(global), deadline_ms);
     if (taken)
         flow_message_finish(message->flow, deadline_ms, answer);
     milter_progress_end(&progress);
@@ -179,8 +183,7 @@ milter_message_finish(struct milter_message *message, SMFICTX *ctx, struct flow_
         message->result = MILTER_RESULT_BUSY;
         return;
     }
-    if (answer->kind == FLOW_CONTINUE &&
-        milter_edits_write(ctx, message->flow, deadline_ms, &err)) {
+    if (answer->kind == FLOW_CONTINUE && milter_edits_write(&edits, &err)) {
         /* Whatever the reason, it is ours and not the message's: 451, and the MTA forgets the
          * edits. */
         flow_message_set_failed(message->flow, err.reason ? err.reason : err_code_name(err.code));
@@ -188,5 +191,5 @@ milter_message_finish(struct milter_message *message, SMFICTX *ctx, struct flow_
         flow_reply_set(answer, 451, "4.3.0", "The message could not be written; try again later");
         message->result = MILTER_RESULT_FAILED;
     }
-    milter_budget_release_slot();
+    milter_budget_release_slot(&slot);
 }

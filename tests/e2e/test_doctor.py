@@ -60,8 +60,8 @@ def test_a_good_setup_is_found_good_and_said_so_in_both_forms():
         world.smimed.start()
         code, checks = world.doctor(world.postfix())
         assert code == 0, checks
-        for name in ("postfix.listener", "postfix.default-action", "postfix.socket", "postfix.timeout", "postfix.protocol",
-                     "postfix.bounces", "keys", "trust", "crl", "daemon", "openssl", "keys_folder"):
+        for name in ("postfix.listener", "postfix.default-action", "postfix.socket", "postfix.timeout",
+                     "postfix.protocol", "postfix.bounces", "keys", "trust", "crl", "daemon", "openssl", "keys_folder"):
             assert set(levels(checks, name)) == {"OK"}, (name, checks.get(name))
         text = smimectl("doctor", "-c", world.smimed.file, "--postfix", world.postfix())
         assert text.returncode == 0 and b"OK      postfix.default-action" in text.stdout, text
@@ -124,7 +124,8 @@ def test_a_chrooted_postfix_sees_the_socket_below_its_queue_folder():
         world.smimed.start()
         chrooted = "smtp inet n - y - - smtpd\n"
         for name in ("unix:smimed/milter.sock", "unix:/smimed/milter.sock", "local:smimed/milter.sock"):
-            folder = world.postfix(f"smtpd_milters = {name}\nnon_smtpd_milters = unix:smimed/milter.sock\n", chrooted, queue)
+            folder = world.postfix(f"smtpd_milters = {name}\nnon_smtpd_milters = unix:smimed/milter.sock\n",
+                                   chrooted, queue)
             code, checks = world.doctor(folder)
             assert code == 0 and set(levels(checks, "postfix.listener")) == {"OK"}, (name, checks)
             assert any("chrooted" in text for _, text in checks["postfix.listener"]), checks
@@ -149,7 +150,8 @@ def test_keys_and_crls_are_looked_at():
         world.smimed.keys.chmod(0o700)
         world.authority.install_pair(world.smimed.keys, *world.authority.user("soon@example.test", days=5))
         code, checks = world.doctor(folder)
-        assert code == 0 and levels(checks, "expiry") == ["WARN"] and "soon@example.test" in checks["expiry"][0][1], checks
+        assert code == 0 and levels(checks, "expiry") == ["WARN"], checks
+        assert "soon@example.test" in checks["expiry"][0][1], checks
         crls = world.authority.crls
         run("openssl", "ca", "-gencrl", "-config", world.authority.path / "crl-sub/ca.cnf", "-crlexts", "e",
             "-crl_lastupdate", "20260101000000Z", "-crl_nextupdate", "20260102000000Z", "-cert", world.authority.cert,
@@ -170,8 +172,8 @@ def test_sendmail_needs_a_flag():
         folder = world.postfix()
         file = scratch.path / "sendmail.cf"
         line = f"Xsmimed, S=local:{world.smimed.socket}, {{}}T=C:1m;S:10s;R:10s;E:{{}}\n"
-        for flag, end, level, time in (("F=T, ", "5m", "OK", "OK"), ("", "5m", "FAIL", "OK"), ("F=R, ", "5m", "FAIL", "OK"),
-                                       ("F=T, ", "5s", "OK", "WARN")):
+        for flag, end, level, time in (("F=T, ", "5m", "OK", "OK"), ("", "5m", "FAIL", "OK"),
+                                       ("F=R, ", "5m", "FAIL", "OK"), ("F=T, ", "5s", "OK", "WARN")):
             file.write_text("O QueueDirectory=/x\n" + line.format(flag, end))
             code, checks = world.doctor(folder, "--sendmail", file)
             assert levels(checks, "sendmail.flags") == [level], (flag, checks)
@@ -210,8 +212,8 @@ def test_the_example_for_postfix_works_and_the_doctor_likes_it():
         assert any(line.startswith("milter_default_action = tempfail") for line in settings), settings
         # The harness's own Postfix with the example's lines, its queue folder being the one of the socket.
         queue = scratch.path / "postfix/queue"
-        world = World(scratch, f'sender_identity = off\nsocket = "unix:{queue}/smimed/milter.sock"\nsocket_group = postfix\n'
-                               'socket_mode = 0660\n')
+        world = World(scratch, f'sender_identity = off\nsocket = "unix:{queue}/smimed/milter.sock"\n'
+                               'socket_group = postfix\nsocket_mode = 0660\n')
         sink = Sink(scratch)
         postfix = Postfix(scratch, sink.port, "unix:smimed/milter.sock", main="\n".join(settings))
         (queue / "smimed").mkdir(mode=0o750)

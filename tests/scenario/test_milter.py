@@ -18,7 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from harness import (PATIENCE, SMIMED, Authority, Scratch, Skip, Smimed, main, need_root, run,  # noqa: E402
                      trust_config, wait_until)
-from milter_client import (ABORT, CONTINUE, INSHEADER, QUIT_NC, REPLYCODE, STEP_LEADING_SPACE,  # noqa: E402
+from milter_client import (ABORT, BODYEOB, CONTINUE, INSHEADER, QUIT_NC, REPLYCODE, STEP_LEADING_SPACE,  # noqa: E402
                            STEP_SKIP, STEPS, Closed, Milter, body_of, reply_text)
 
 PLAIN = b"From: a@example.test\r\nTo: b@example.test\r\nSubject: x\r\n\r\nhello\r\n"
@@ -276,6 +276,31 @@ def test_octets_of_all_messages_together_are_bounded():
         assert stats(smimed)["bytes"] == 0
 
 
+def test_an_mta_that_stops_reading_does_not_stop_the_others():
+    with Scratch("milter") as scratch:
+        authority = Authority(scratch)
+        smimed = start(scratch, sign_config(authority, "max_crypto = 1\neom_timeout = 2s\n"), start=False)
+        authority.install_pair(smimed.keys, *authority.user("a@example.test"))
+        smimed.start()
+        stuck = connect(smimed)
+        stuck.mail("a@example.test")
+        stuck.rcpt("b@example.test")
+        stuck.data("STUCK")
+        stuck.header("From", " a@example.test")
+        stuck.eoh()
+        assert stuck.body(b"0123456789abcde\n" * (4 << 16))[0] == CONTINUE
+        stuck.send(BODYEOB)  # and reads nothing of the answer
+        wait_until(lambda: stats(smimed)["slots"] == 1, 10, "the message at its end")
+        time.sleep(2.5 * PATIENCE)
+        for _ in range(3):
+            answer, edits = connect(smimed).message("a@example.test", ["b@example.test"], PLAIN)
+            assert answer[0] == CONTINUE and body_of(edits), answer
+        assert stats(smimed)["slots"] == 1
+        stuck.socket.close()
+        wait_until(lambda: stats(smimed)["slots"] == 0, 10, "the end of the stuck one")
+        assert stats(smimed)["failed"] == 1
+
+
 # ---- signals, reload, control ------------------------------------------------------------------
 
 
@@ -287,7 +312,7 @@ def test_hangup_and_usr1_reload_and_term_stops():
         for count, number in enumerate([signal.SIGHUP, signal.SIGUSR1, signal.SIGHUP], 2):
             smimed.process.send_signal(number)
             wait_until(lambda count=count: stats(smimed)["generation"] == count, 10, f"generation {count}")
-        for _ in range(50):
+        for _ in range(500):  # a burst, so that libmilter's signal thread would get one
             smimed.process.send_signal(signal.SIGHUP)
         assert client.message("a@example.test", ["b@example.test"], PLAIN)[0][0] == CONTINUE
         process = smimed.process
@@ -347,6 +372,54 @@ def test_new_keys_are_seen_without_a_reload():
         wait_until(lambda: stats(smimed)["keys"] == 1, 20, "the new key")
         answer, edits = client.message("a@example.test", ["b@example.test"], PLAIN)
         assert answer[0] == CONTINUE and body_of(edits), answer
+
+
+def test_a_broken_crl_leaves_the_old_ones_in_place():
+    with Scratch("milter") as scratch:
+        authority = Authority(scratch)
+        smimed = start(scratch, sign_config(authority, "import_interval = 1s\n"), start=False)
+        authority.install_pair(smimed.keys, *authority.user("a@example.test"))
+        smimed.start()
+        client = connect(smimed)
+        (authority.crls / "broken.pem").write_text("this is no CRL\n")
+        wait_until(lambda: "broken.pem" in smimed.text(), 20, "a warning about the file")
+        assert stats(smimed)["generation"] == 1
+        answer, edits = client.message("a@example.test", ["b@example.test"], PLAIN)
+        assert answer[0] == CONTINUE and body_of(edits), answer
+        (authority.crls / "broken.pem").unlink()
+        authority.publish()
+        wait_until(lambda: stats(smimed)["generation"] >= 2, 20, "the new CRLs")
+
+
+def test_pkcs12_files_that_are_dropped_become_keys():
+    with Scratch("milter") as scratch:
+        authority = Authority(scratch)
+        dropped = scratch.folder("dropped", 0o700)
+        smimed = start(scratch, sign_config(authority, f'import_interval = 1s\nimport_folder = "{dropped}"\n'))
+        key, cert = authority.user("a@example.test")
+        run("openssl", "pkcs12", "-export", "-inkey", key, "-in", cert, "-certfile", authority.cert, "-passout",
+            "pass:a long password", "-out", scratch.path / "new.p12")
+        (dropped / "alice.password").write_text("a long password\n")
+        (dropped / "alice.password").chmod(0o600)
+        (scratch.path / "new.p12").chmod(0o600)
+        os.rename(scratch.path / "new.p12", dropped / "alice.p12")
+        wait_until(lambda: stats(smimed)["keys"] == 1, 30, f"the imported key ({smimed.text()})")
+        answer, edits = connect(smimed).message("a@example.test", ["b@example.test"], PLAIN)
+        assert answer[0] == CONTINUE and body_of(edits), answer
+        assert not (dropped / "alice.p12").exists()
+
+
+def test_a_certificate_that_will_be_missed_is_warned_of():
+    with Scratch("milter") as scratch:
+        authority = Authority(scratch)
+        smimed = start(scratch, sign_config(authority), start=False)
+        for address, days in (("soon@example.test", 5), ("later@example.test", 200), ("renewed@example.test", 5),
+                              ("renewed@example.test", 300)):
+            authority.install_pair(smimed.keys, *authority.user(address, days=days))
+        smimed.start()
+        wait_until(lambda: "expires in" in smimed.text(), 20, "the warning")
+        warnings = [line for line in smimed.text().splitlines() if "expires in" in line]
+        assert len(warnings) == 1 and "soon@example.test" in warnings[0], warnings
 
 
 def test_the_control_socket_is_bounded_and_patient_with_nobody():

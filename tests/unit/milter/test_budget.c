@@ -74,6 +74,8 @@ budget_of_octets_stops_the_message_that_asks_for_more(void **state)
     assert_int_equal(facts.bytes_peak, 1001);
 }
 
+static struct milter_budget_slot first, second, third;
+
 static void *
 release_soon(void *unused)
 {
@@ -82,7 +84,7 @@ release_soon(void *unused)
     do
         milter_budget_get(&facts);
     while (facts.slots_waiting == 0);
-    milter_budget_release_slot();
+    milter_budget_release_slot(&first);
     return unused;
 }
 
@@ -92,11 +94,12 @@ budget_slot_is_waited_for(void **state)
     pthread_t other;
 
     (void)state;
-    assert_true(milter_budget_take_slot(1, 0));
+    first.patience_ms = second.patience_ms = 60000;
+    assert_true(milter_budget_take_slot(&first, 1, 0));
     assert_int_equal(pthread_create(&other, NULL, release_soon, NULL), 0);
-    assert_true(milter_budget_take_slot(1, clock_monotonic_ms() + 60000));
+    assert_true(milter_budget_take_slot(&second, 1, clock_monotonic_ms() + 60000));
     pthread_join(other, NULL);
-    milter_budget_release_slot();
+    milter_budget_release_slot(&second);
 }
 
 static void
@@ -105,13 +108,35 @@ budget_slot_that_does_not_come_free_ends_at_the_deadline(void **state)
     struct milter_budget_facts facts;
 
     (void)state;
-    assert_true(milter_budget_take_slot(1, 0));
-    assert_false(milter_budget_take_slot(1, clock_monotonic_ms() + 20));
-    assert_false(milter_budget_take_slot(1, clock_monotonic_ms() - 1));
+    first.patience_ms = 60000;
+    assert_true(milter_budget_take_slot(&first, 1, 0));
+    assert_false(milter_budget_take_slot(&second, 1, clock_monotonic_ms() + 20));
+    assert_false(milter_budget_take_slot(&second, 1, clock_monotonic_ms() - 1));
     milter_budget_get(&facts);
     assert_int_equal(facts.slots, 1);
     assert_int_equal(facts.slots_waiting, 0);
-    milter_budget_release_slot();
+    milter_budget_release_slot(&first);
+}
+
+static void
+budget_slot_of_a_holder_that_does_not_move_counts_no_longer(void **state)
+{
+    struct milter_budget_facts facts;
+
+    (void)state;
+    first.patience_ms = 0; /* stale at once */
+    second.patience_ms = third.patience_ms = 60000;
+    assert_true(milter_budget_take_slot(&first, 1, 0));
+    assert_true(milter_budget_take_slot(&second, 1, 0));
+    first.patience_ms = 60000;
+    milter_budget_reset_slot(&first); /* it moves again */
+    assert_false(milter_budget_take_slot(&third, 2, 0));
+    milter_budget_release_slot(&first);
+    assert_true(milter_budget_take_slot(&third, 2, 0));
+    milter_budget_release_slot(&second);
+    milter_budget_release_slot(&third);
+    milter_budget_get(&facts);
+    assert_int_equal(facts.slots, 0);
 }
 
 static void *
@@ -155,6 +180,7 @@ main(void)
         cmocka_unit_test_setup(budget_of_octets_stops_the_message_that_asks_for_more, begin),
         cmocka_unit_test_setup(budget_slot_is_waited_for, begin),
         cmocka_unit_test_setup(budget_slot_that_does_not_come_free_ends_at_the_deadline, begin),
+        cmocka_unit_test_setup(budget_slot_of_a_holder_that_does_not_move_counts_no_longer, begin),
         cmocka_unit_test_setup(budget_that_stops_takes_nothing_and_waits_for_the_rest, begin),
         cmocka_unit_test(budget_results_have_names),
     };

@@ -132,7 +132,9 @@ apply(struct flow_edit *list, size_t count, int64_t deadline_ms)
 
     edits.list = list;
     edits.count = count;
-    return milter_edits_write(NULL, NULL, deadline_ms, &err);
+    struct milter_budget_slot slot = { .patience_ms = 1000 };
+    return milter_edits_write(
+        &(struct milter_edits_args){ .deadline_ms = deadline_ms, .slot = &slot }, &err);
 }
 
 static void
