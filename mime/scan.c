@@ -35,7 +35,7 @@ _Static_assert((int)MIME_SCAN_LIMIT_DEPTH == (int)MIME_ENTITY_LIMIT_DEPTH, "one 
 _Static_assert((int)MIME_SCAN_LIMIT_HEADER == (int)MIME_ENTITY_LIMIT_HEADER, "one bound");
 
 /* A text of which more than one octet in six needs three characters is shorter in base64. */
-enum { SCAN_QP_SHARE = 6 };
+enum { SCAN_QP_SHARE = 6, SCAN_BLOCK = 64 };
 
 enum escape { ESCAPE_NONE, ESCAPE_EQUALS, ESCAPE_HEX, ESCAPE_CR };
 
@@ -45,7 +45,11 @@ struct mime_scan {
     struct mime_line frame;
     enum escape escape; /* in a leaf that is quoted-printable already */
     bool escape_irregular;
-    bool stray;             /* in a leaf that is base64 already: a dash or a dot */
+    /* In a leaf that is base64 already: characters of the alphabet, padding, and whether there was
+     * anything else, or something behind the padding. */
+    uint64_t base64_n;
+    uint64_t base64_padding;
+    bool base64_irregular;
     const char *opaque_why; /* whatever else there is */
     const char *change_why; /* only if something must be changed */
     struct mime_scan_facts facts;
@@ -96,11 +100,44 @@ scan_check_escapes(struct mime_scan *scan, struct span piece)
     }
 }
 
-/* New line breaks must not make a delimiter or a lone dot out of what stands beside the base64. */
+/* Only regular base64 gets new line breaks: characters beside it could come to stand where they
+ * make a delimiter or a lone dot, and text that is no base64 at all is shown as it is by some
+ * readers. */
 static void
-scan_check_stray(struct mime_scan *scan, struct span piece)
+scan_check_base64(struct mime_scan *scan, struct span piece)
 {
-    scan->stray = scan->stray || memchr(piece.p, '-', piece.n) || memchr(piece.p, '.', piece.n);
+    size_t i = 0, j;
+
+    while (i < piece.n && !scan->base64_irregular) {
+        const unsigned char *p = piece.p + i;
+        size_t n = piece.n - i < SCAN_BLOCK ? piece.n - i : SCAN_BLOCK;
+        unsigned char in_alphabet = 0, white = 0, padding = 0;
+
+        for (j = 0; j < n; j++) { /* without branches: vector code */
+            unsigned char letter = (unsigned char)((p[j] | 0x20) - 'a');
+            unsigned char digit = (unsigned char)(p[j] - '0');
+
+            in_alphabet = (unsigned char)(in_alphabet + ((letter < 26) | (digit < 10) |
+                                                         (p[j] == '+') | (p[j] == '/')));
+            white = (unsigned char)(white + ((p[j] == ' ') | (p[j] == '\t') | (p[j] == '\r') |
+                                             (p[j] == '\n')));
+        }
+        i += n;
+        if (in_alphabet + white == (int)n && scan->base64_padding == 0) {
+            scan->base64_n += in_alphabet;
+            continue;
+        }
+        for (j = 0; j < n; j++) {
+            bool is_white = p[j] == ' ' || p[j] == '\t' || p[j] == '\r' || p[j] == '\n';
+            bool is_padding = p[j] == '=';
+
+            padding = (unsigned char)(padding + is_padding);
+            scan->base64_padding += is_padding;
+            scan->base64_n += !is_padding && !is_white;
+            scan->base64_irregular |= !is_padding && !is_white && scan->base64_padding > 0;
+        }
+        scan->base64_irregular |= in_alphabet + white + padding < (int)n;
+    }
 }
 
 static bool
@@ -142,9 +179,9 @@ scan_judge_leaf(struct mime_scan *scan, const struct mime_entity_part *part)
         return MIME_SCAN_KEEP;
     }
     if (part->encoding == MIME_ENTITY_BASE64) {
-        if (line->eightbit > 0 || line->nul > 0 || line->from || scan->stray ||
+        if (scan->base64_irregular || scan->base64_n % 4 == 1 || scan->base64_padding > 2 ||
             mime_line_has_bare_cr(line))
-            scan_opaque(scan, "unsafe octets inside base64");
+            scan_opaque(scan, "irregular and unsafe base64");
         return MIME_SCAN_WRAP;
     }
     if (part->encoding == MIME_ENTITY_QP) {
@@ -223,7 +260,8 @@ scan_begin_part(struct mime_scan *scan, const struct mime_entity_event *event)
 
     scan->leaf = (struct mime_line){ .size = 0 };
     scan->escape = ESCAPE_NONE;
-    scan->escape_irregular = scan->stray = false;
+    scan->escape_irregular = scan->base64_irregular = false;
+    scan->base64_n = scan->base64_padding = 0;
     scan->facts.calendar |= strcmp(type, "text/calendar") == 0;
     scan->facts.tnef |=
         strcmp(type, "application/ms-tnef") == 0 || strcmp(type, "application/vnd.ms-tnef") == 0;
@@ -251,7 +289,7 @@ scan_event(void *context, const struct mime_entity_event *event, struct err *err
         if (event->part->encoding == MIME_ENTITY_QP)
             scan_check_escapes(scan, event->bytes);
         else if (event->part->encoding == MIME_ENTITY_BASE64)
-            scan_check_stray(scan, event->bytes);
+            scan_check_base64(scan, event->bytes);
         break;
     case MIME_ENTITY_END:
         if (event->part->kind == MIME_ENTITY_LEAF)

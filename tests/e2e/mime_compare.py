@@ -8,7 +8,7 @@ the others stay outside of what is protected), and the decoded octets of every l
 What is NOT a difference, and nothing else:
   - Content-Transfer-Encoding, and a MIME-Version field that was added to the header of an inner message;
   - folding of header fields;
-  - LF for CRLF in a leaf that is text or not labelled binary: line ends there are CRLF on every wire;
+  - LF for CRLF in a leaf that is text or neither binary nor base64: line ends there are CRLF on every wire;
   - one line break at the very end of the last leaf, where the entity ends without a delimiter.
 
 Command line: mime_compare.py ORIGINAL RESULT; prints the differences, exit 1 if there are any.
@@ -42,7 +42,7 @@ def octets(part):
 
 def is_line_oriented(part):
     encoding = str(part.get("content-transfer-encoding", "7bit")).strip().lower()
-    return part.get_content_maintype() == "text" or encoding in ("7bit", "8bit", "quoted-printable")
+    return part.get_content_maintype() == "text" or encoding not in ("binary", "base64")
 
 
 def crlf(data):
