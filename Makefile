@@ -148,7 +148,7 @@ deps: ## install what building needs
 $(BUILD)/tests/fuzz/%-replay: tests/fuzz/%.c tests/fuzz/replay.c $(libs) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(say) LD $@
-	$(q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ tests/fuzz/$*.c tests/fuzz/replay.c -Wl,--start-group $(libs) -Wl,--end-group $(LDLIBS)
+	$(q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes $(LDFLAGS) -o $@ tests/fuzz/$*.c tests/fuzz/replay.c -Wl,--start-group $(libs) -Wl,--end-group $(LDLIBS)
 
 # make fuzz TIME=60: each target with libFuzzer and sanitizers for that many seconds.
 TIME ?= 60
@@ -167,7 +167,7 @@ fuzz: ## fuzz every parser for TIME seconds each (libFuzzer); F=fuzz_name for on
 fuzz-programs: $(patsubst %,$(fuzz_build)/tests/fuzz/%,$(fuzz_targets))
 $(fuzz_build)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(libs) $(BUILD)/flags
 	@mkdir -p $(@D)
-	clang $(CPPFLAGS) $(filter-out -fsanitize=%,$(CFLAGS)) -fsanitize=address,undefined,fuzzer $(LDFLAGS) \
+	clang $(CPPFLAGS) $(filter-out -fsanitize=%,$(CFLAGS)) -Wno-missing-prototypes -fsanitize=address,undefined,fuzzer $(LDFLAGS) \
 		-o $@ $< -Wl,--start-group $(libs) -Wl,--end-group $(LDLIBS)
 
 lint: ## clang-tidy and cppcheck over the sources

@@ -48,8 +48,8 @@ static const struct conf_table conf_tables[CONF_KINDS] = {
     },
     [CONF_KIND_RULE] = {
         .word = "rule",
-        .meaning = "Rules are tried in the order they stand in; the first one that matches decides. What "
-                   "it leaves open has the default given here.",
+        .meaning = "Rules are tried in the order they stand in; the first one that matches "
+                   "decides. What it leaves open has the default given here.",
         .example = "everyone",
         .params = conf_rule_params,
         .count = CONF_COUNT_OF(conf_rule_params),
@@ -58,8 +58,8 @@ static const struct conf_table conf_tables[CONF_KINDS] = {
     },
     [CONF_KIND_TRUST] = {
         .word = "trust",
-        .meaning = "A trust set says whose certificates are believed. Rules name it; the one called "
-                   "\"default\" serves those that name none.",
+        .meaning = "A trust set says whose certificates are believed. Rules name it; the one "
+                   "called \"default\" serves those that name none.",
         .example = "default",
         .params = conf_trust_params,
         .count = CONF_COUNT_OF(conf_trust_params),
@@ -68,8 +68,8 @@ static const struct conf_table conf_tables[CONF_KINDS] = {
     },
     [CONF_KIND_DIRECTORY] = {
         .word = "directory",
-        .meaning = "Directories know people, groups and certificates; they are asked in the order they "
-                   "stand in.",
+        .meaning = "Directories know people, groups and certificates; they are asked in the "
+                   "order they stand in.",
         .example = "local",
         .params = conf_directory_params,
         .count = CONF_COUNT_OF(conf_directory_params),

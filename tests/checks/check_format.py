@@ -33,11 +33,11 @@ def main():
                 blemishes.append(f"{where}: blank at the end of the line")
             if "\t" in line and path.suffix in (".c", ".h", ".py"):
                 blemishes.append(f"{where}: a tab")
-            if len(line) > 120 and path.suffix in (".c", ".h", ".py"):
+            if len(line) > (100 if path.suffix in (".c", ".h") else 132) and path.suffix in (".c", ".h", ".py"):
                 blemishes.append(f"{where}: {len(line)} columns")
     for line in blemishes[:40]:
         print(f"# {line}")
-    print(f"{'not ok' if blemishes else 'ok'} 2 - no tab, no blank at the end, no line over 120 columns")
+    print(f"{'not ok' if blemishes else 'ok'} 2 - no tab, no blank at the end, no line over 100 columns (Python: 132)")
     return 1 if offences or blemishes else 0
 
 

@@ -222,7 +222,8 @@ def test_protected_headers():
             code, out, errors = decrypt(wire((folder / f"{name}.eml").read_bytes()), key, cert)
             wanted = (folder / f"{name}.inner").read_bytes()
             inner = out[out.find(wanted[:40]):] if wanted[:40] in out else out
-            table.check(code == 0 and wire(inner).rstrip() == wire(wanted).rstrip(), f"{name}.eml", f"{code} {errors} {out[:300]!r}")
+            table.check(code == 0 and wire(inner).rstrip() == wire(wanted).rstrip(), f"{name}.eml",
+                        f"{code} {errors} {out[:300]!r}")
             if (folder / f"{name}.inner.inner").exists():
                 message = b"From: alice@smime.example\r\n" + wire(wanted)
                 table.expect(f"{name}.eml", verify(message, *options), signature="ok", identity="match")

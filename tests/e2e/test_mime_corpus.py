@@ -100,7 +100,10 @@ class Setting:
             client.close()
         if code != 250:
             return code, text, None
-        (_, _, delivered), = self.sink.take(1)
+        try:
+            (_, _, delivered), = self.sink.take(1)
+        except AssertionError as late:
+            raise AssertionError(f"{name}: {late}\n{self.postfix.text()[-3000:]}") from late
         return code, text, delivered
 
 

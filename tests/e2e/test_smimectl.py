@@ -558,7 +558,8 @@ def test_json_stays_valid_whatever_a_certificate_says():
         ca = Authority(scratch)
         key = scratch.path / "evil.key"
         run("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", key)
-        for number, name in enumerate(('quote " and \\\\ backslash', "line\nbreak\ttab", "Zo\u00eb \u4f60\u597d \U0001f600", "\x01\x7f\x1b[31m")):
+        names = ('quote " and \\\\ backslash', "line\nbreak\ttab", "Zo\u00eb \u4f60\u597d \U0001f600", "\x01\x7f\x1b[31m")
+        for number, name in enumerate(names):
             cert = scratch.path / f"evil-{number}.pem"
             run("openssl", "req", "-x509", "-new", "-utf8", "-key", key, "-days", "10", "-subj", f"/CN={name}",
                 "-addext", "subjectAltName=email:evil@x.example", "-out", cert, "-config", ca.config)
