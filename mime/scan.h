@@ -29,7 +29,7 @@ struct mime_scan_facts {
     uint32_t parts; /* leaves and containers */
     uint32_t depth;
     bool eightbit;        /* any byte above 127 in a body */
-    bool eightbit_header; /* any byte above 127 in a part's header (below the root) */
+    bool eightbit_header; /* any byte above 127 in the header section of a part or of the root */
     bool nul;
     bool bare_cr;
     bool bare_lf;        /* expected from smimectl input only */

@@ -153,6 +153,33 @@ what_is_encoded_already_is_judged_by_its_encoded_lines(void **state)
 }
 
 static void
+one_stray_octet_anywhere_makes_base64_irregular(void **state)
+{
+    (void)state;
+    static const char strays[] = "-.=\x7f\x01_@[`{:\xff";
+    char in[5000] = BASE64;
+    size_t begin = strlen(in), n = 3300;
+    for (size_t i = 0; i < n; i++)
+        in[begin + i] = "QUJD+/z09AZ \t"[i % 13];
+    strcpy(in + begin + n, "AA \r\n");
+    size_t characters = 0;
+    for (size_t i = begin; in[i]; i++)
+        characters += !strchr(" \t\r\n", in[i]);
+    assert_int_not_equal(characters % 4, 1);
+    assert_int_equal(action_of(span_str(in), 0), MIME_SCAN_WRAP);
+    for (size_t at = 0; at < n; at += 61) {
+        char before = in[begin + at];
+        in[begin + at] = strays[at % (sizeof strays - 1)];
+        assert_opaque(span_str(in), "irregular");
+        in[begin + at] = before;
+    }
+    assert_int_equal(action_of(LITERAL(BASE64 "AAA= \r\n"), 0), MIME_SCAN_WRAP);
+    assert_opaque(LITERAL(BASE64 "AAAAA \r\n"), "irregular"); /* one character stands for nothing */
+    assert_opaque(LITERAL(BASE64 "A=== \r\n"), "irregular");
+    assert_opaque(LITERAL(BASE64 "AA== \r\nAA==\r\n"), "irregular");
+}
+
+static void
 what_cannot_be_encoded_is_signed_opaque(void **state)
 {
     (void)state;
@@ -233,6 +260,7 @@ main(void)
         cmocka_unit_test(the_type_and_the_share_of_8bit_choose_the_encoding),
         cmocka_unit_test(labels_that_postfix_converts_by_are_replaced),
         cmocka_unit_test(what_is_encoded_already_is_judged_by_its_encoded_lines),
+        cmocka_unit_test(one_stray_octet_anywhere_makes_base64_irregular),
         cmocka_unit_test(what_cannot_be_encoded_is_signed_opaque),
         cmocka_unit_test(doubtful_structure_is_kept_while_it_is_safe_and_opaque_when_not),
         cmocka_unit_test(facts_are_told),
