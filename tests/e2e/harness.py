@@ -268,20 +268,26 @@ class Sink:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self.listener.getsockname()[1]
         self.closed = False
-        threading.Thread(target=self._accept, daemon=True).start()
+        # The listener is closed by the thread that accepts on it: an accept that outlives its socket could take what
+        # is meant for the next sink.
+        self.listener.settimeout(0.1)
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
         scratch.add(self.close)
 
     def close(self):
         self.closed = True
-        self.listener.close()
+        self.thread.join()
 
     def _accept(self):
         while not self.closed:
             try:
                 peer, _ = self.listener.accept()
-            except OSError:
-                return
+            except TimeoutError:
+                continue
+            peer.settimeout(None)
             threading.Thread(target=self._talk, args=(peer,), daemon=True).start()
+        self.listener.close()
 
     def _talk(self, peer):
         with contextlib.suppress(OSError), peer, peer.makefile("rb") as lines:

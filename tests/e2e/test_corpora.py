@@ -305,12 +305,16 @@ def test_bc_mail_enveloped():
         for name in ("dotnet_encrypted_mail.eml", "outlook_2010_beta_sime_msg.eml", "brokenEnv.message"):
             code, out, errors = decrypt(wire((folder / name).read_bytes()), *pair)
             table.check(code == 1 and out == b"", name, f"{code} {out!r} {errors}")
+    # Everything else is in the tables above.
+    above = {"quotable.message", "qp-soft-break.eml", "extra-nl.eml", "multi-alternative.eml", "embeddedmulti.message",
+             "3nnn_smime.eml", "openssl-signed-sha256-non-default-salt-length.eml", "circular.eml"}
+    table.seen |= above
     # What is no S/MIME at all, or of another trade.
     table.expect("attachonly.eml", verify(wire((folder / "attachonly.eml").read_bytes())), result="none")
     for name in ("basicAS2.message", "rawAS2.message"):
         result = verify(wire((folder / name).read_bytes()), "--revocation", "off")
         table.check(result["result"] != "pass", name, str(result))
-    table.done(table.seen)
+    table.done([p.name for p in folder.iterdir() if p.suffix in (".eml", ".message") and not p.name.startswith("validator.")])
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ without 8BITMIME and to one with it. openssl verifies and decrypts every one; Py
 
 import collections
 import pathlib
+import re
 
 import mime_compare
 from harness import (Authority, Postfix, Scratch, Sink, Smimed, Smtp, corpus, main, openssl_decrypt, openssl_verify,
@@ -204,6 +205,36 @@ def test_pass_through_is_byte_identical():
             if len(delivered) == 2 and delivered[0] != delivered[1]:
                 problems.append(f"{name}: differs")
         wait_until(lambda: len(smimed.outcomes()) >= len(everything) - len(problems), 10, "outcome lines")
+    assert not problems, problems
+
+
+def test_inbound_differs_by_the_result_field_alone():
+    """Every message as mail from outside: with smimed and without, the octets are the same but for our field."""
+    everything = messages()
+    problems = []
+    with Scratch("inbound") as scratch:
+        sink = Sink(scratch)
+        smimed = Smimed(scratch, 'result_none = yes\ninbound_daemons = INBOUND\nrule "in" {\n    direction = in\n}\n'
+                        + trust_config(Authority(scratch)))
+        postfix = Postfix(scratch, sink.port, smimed.milter, {"with": {"milter_macro_daemon_name": "INBOUND"},
+                                                              "without": {"smtpd_milters": ""}},
+                          main="local_header_rewrite_clients =\nalways_add_missing_headers = no\n"
+                               "header_size_limit = 10240000\n")
+        field = re.compile(rb"^authentication-results: mx\.test;[^\r]*\r\n(?:[ \t][^\r]*\r\n)*", re.I | re.M)
+        for name, octets in everything.items():
+            delivered = []
+            for service in ("with", "without"):
+                client = Smtp(postfix.ports[service])
+                utf8 = " SMTPUTF8" if any(b > 127 for b in octets.partition(b"\r\n\r\n")[0]) else ""
+                code, text = client.send("a@example.net", ["b@example.org"], octets, mail_options=" BODY=8BITMIME" + utf8)
+                client.close()
+                assert code == 250, f"{name}: {service}: {text}"
+                delivered.append(sink.take(1)[0][2])
+            marked, count = field.subn(b"", delivered[0], count=1)
+            if count != 1:
+                problems.append(f"{name}: no result field")
+            elif strip_received(marked) != strip_received(delivered[1]):
+                problems.append(f"{name}: differs")
     assert not problems, problems
 
 
