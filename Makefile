@@ -26,10 +26,11 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmis
 	-Wvla -Wwrite-strings -Wformat=2 -Wundef
 HARDEN := $(if $(SAN),,-D_FORTIFY_SOURCE=2) -fstack-protector-strong -fPIE
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-CPPFLAGS += -I. -D_GNU_SOURCE -DSMIMED_VERSION='"$(VERSION)"' -DSMIMED_CONF='"$(SYSCONFDIR)/smimed/smimed.conf"'
+CPPFLAGS += -I. -D_GNU_SOURCE -DSMIMED_VERSION='"$(VERSION)"' -DSMIMED_CONF='"$(SYSCONFDIR)/smimed/smimed.conf"' \
+	-DSMIMED_SHARE='"$(PREFIX)/share/smimed"'
 CFLAGS += -std=c11 -g $(OPT) $(WARN) $(HARDEN) $(SANFLAGS) -pthread
 LDFLAGS += -pie -Wl,-z,relro,-z,now $(SANFLAGS) -pthread
-LDLIBS := -lssl -lcrypto -lidn2
+LDLIBS := -lssl -lcrypto -lidn2 -lunistring
 LDLIBS_milter := -lmilter
 
 # Folders from the top floor to the ground (docs/LAYERS).
@@ -200,10 +201,11 @@ examples := $(filter-out conf/smimed.service,$(wildcard conf/*.example conf/*.se
 
 install: all ## put everything below DESTDIR and PREFIX
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(DOCDIR)/examples \
-		$(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/smimed
+		$(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/smimed $(DESTDIR)$(PREFIX)/share/smimed/demo
 	install -m 755 $(BUILD)/smimed $(BUILD)/smimectl $(DESTDIR)$(SBINDIR)
 	install -m 644 docs/smimed.8 docs/smimectl.8 $(DESTDIR)$(MANDIR)/man8
 	install -m 644 docs/smimed.conf.5 $(DESTDIR)$(MANDIR)/man5
+	install -m 644 tests/e2e/demo.py tests/e2e/harness.py $(DESTDIR)$(PREFIX)/share/smimed/demo
 	install -m 644 $(docs_installed) $(DESTDIR)$(DOCDIR)
 	install -m 644 conf/smimed.conf $(examples) $(DESTDIR)$(DOCDIR)/examples
 	sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' conf/smimed.service > $(DESTDIR)$(UNITDIR)/smimed.service
@@ -212,7 +214,7 @@ install: all ## put everything below DESTDIR and PREFIX
 uninstall: ## take it away again; the configuration and its folder stay if they were changed
 	rm -f $(DESTDIR)$(SBINDIR)/smimed $(DESTDIR)$(SBINDIR)/smimectl $(DESTDIR)$(MANDIR)/man8/smimed.8 \
 		$(DESTDIR)$(MANDIR)/man8/smimectl.8 $(DESTDIR)$(MANDIR)/man5/smimed.conf.5 $(DESTDIR)$(UNITDIR)/smimed.service
-	rm -rf $(DESTDIR)$(DOCDIR)
+	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(PREFIX)/share/smimed
 	! cmp -s conf/smimed.conf $(DESTDIR)$(SYSCONFDIR)/smimed/smimed.conf || rm -f $(DESTDIR)$(SYSCONFDIR)/smimed/smimed.conf
 	-rmdir $(DESTDIR)$(SYSCONFDIR)/smimed 2>/dev/null
 

@@ -2,12 +2,18 @@
  * The commands that talk to the running daemon or look at what is around it, and the way to the
  * demonstration.
  */
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "ctl/command.h"
 #include "ctl/context.h"
 #include "ctl/control.h"
 #include "ctl/doctor.h"
+
+#define DEMO_SCRIPT SMIMED_SHARE "/demo/demo.py"
 
 /* Where the control socket is stands in the configuration. */
 static int
@@ -69,17 +75,42 @@ ctl_doctor(int argc, char **argv)
     return ctl_doctor_run(&args, stdout);
 }
 
+/* The installed demonstration, with the programs that stand beside this one. Returns only if it
+ * could not be started. */
+static void
+daemon_run_demo(bool run)
+{
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    char *slash;
+
+    if (access(DEMO_SCRIPT, R_OK) != 0 || n <= 0)
+        return;
+    self[n] = '\0';
+    slash = strrchr(self, '/');
+    if (!slash)
+        return;
+    *slash = '\0';
+    if (setenv("SMIMED_BUILD", self, 1) == 0)
+        (void)execl("/usr/bin/python3", "python3", DEMO_SCRIPT, run ? "--run" : NULL, (char *)NULL);
+}
+
 int
 ctl_demo(int argc, char **argv)
 {
     struct ctl_common common = { .config = NULL };
-    const struct ctl_option table[] = { CTL_COMMON_OPTIONS(common), { .name = NULL } };
+    bool run = false;
+    const struct ctl_option table[] = { CTL_COMMON_OPTIONS(common),
+                                        { "run", 0, CTL_OPTION_FLAG, &run },
+                                        { .name = NULL } };
     struct ctl_options options = { .table = table, .takes = CTL_OPERAND_NONE };
 
     if (!ctl_options_parse(&options, argc, argv))
         return CTL_EXIT_USAGE;
-    puts("The demonstration runs from the source tree, where it builds its own MTA and\n"
-         "certification authority in a scratch folder on loopback and touches nothing else:\n\n"
+    daemon_run_demo(run);
+    puts("The demonstration is not installed here (" DEMO_SCRIPT ", with python3). From the\n"
+         "source tree it builds its own MTA and certification authority in a scratch folder on\n"
+         "loopback and touches nothing else:\n\n"
          "    make demo    shows signed, encrypted, verified and tampered mail, and ends\n"
          "    make run     keeps such an instance in the foreground to try things by hand");
     return CTL_EXIT_YES;

@@ -54,7 +54,7 @@ static const struct command commands[] = {
     { "reload", ctl_reload, "", "make the daemon read its configuration again" },
     { "stats", ctl_stats, "", "what the daemon counts" },
     { "health", ctl_health, "", "is the daemon well?" },
-    { "demo", ctl_demo, "", "how to see all of it at work" },
+    { "demo", ctl_demo, "[--run]", "all of it at work, in a scratch folder with a private MTA" },
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

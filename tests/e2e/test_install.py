@@ -30,6 +30,7 @@ def test_install_and_uninstall():
         assert "/usr/sbin/smimed" in unit
         version = run(scratch.path / "usr/sbin/smimed", "-V")
         assert b"smimed" in version.stdout + version.stderr
+        assert "usr/share/smimed/demo/demo.py" in files, files
         # The sample configuration is one that a check can read, whatever it finds missing on this machine.
         done = run(scratch.path / "usr/sbin/smimectl", "check", "-c", scratch.path / "etc/smimed/smimed.conf", check=False)
         assert b"unknown" not in done.stdout + done.stderr, done.stdout + done.stderr
