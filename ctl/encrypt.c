@@ -99,6 +99,8 @@ encrypt_take_address(void *context, const char *address, struct err *err)
     const struct conf_rule *rule = policy_rule_find(encrypt->services->conf, CONF_DIRECTION_OUT,
                                                     encrypt->from.address, address);
 
+    if (!rule)
+        return err_set(err, ERR_NOMEM, "no memory to find the rule");
     if (!encrypt->found)
         encrypt->found = rule;
     return encrypt_add(encrypt, address, rule->trust, err);

@@ -95,7 +95,10 @@ lookup_run(struct flow_services *services, const char *address, const char *trus
         ctl_say("there is no trust \"%s\" in the configuration", trust);
         return CTL_EXIT_USAGE;
     }
-    if (mime_address_format(span_str(address), formatted, &err) != ERR_OK) {
+    code = mime_address_format(span_str(address), formatted, &err);
+    if (code == ERR_NOMEM)
+        return ctl_fail(&err);
+    if (code != ERR_OK) {
         ctl_say("\"%s\" is no address: %s", address, err.text);
         return CTL_EXIT_USAGE;
     }

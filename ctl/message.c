@@ -268,9 +268,13 @@ ctl_message_addresses(const struct mime_header *header, const char *name,
             char formatted[MIME_ADDRESS_SIZE];
             struct err ignored = ERR_INIT;
 
-            if (mime_address_format(span_str(mime_address_get(addresses, i)), formatted,
-                                    &ignored) == ERR_OK)
+            enum err_code found =
+                mime_address_format(span_str(mime_address_get(addresses, i)), formatted, &ignored);
+
+            if (found == ERR_OK)
                 code = each(context, formatted, err);
+            else if (found == ERR_NOMEM)
+                code = err_set(err, found, "%s", ignored.text);
         }
         mime_address_free(&addresses);
     }

@@ -97,6 +97,10 @@ sign_find_sender(struct sign *sign, struct err *err)
     if (code != ERR_OK)
         return ctl_fail_as(err, sign->common.json);
     rule = policy_rule_find(sign->services->conf, CONF_DIRECTION_OUT, from.address, recipient);
+    if (!rule) {
+        (void)err_set(err, ERR_NOMEM, "no memory to find the rule");
+        return ctl_fail_as(err, sign->common.json);
+    }
     sign->rule = *rule;
     code = ctl_people_find(sign->services, from.address, PKI_USE_SIGN,
                            ctl_people_own_trust(sign->services, rule), &sign->keys, err);

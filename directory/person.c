@@ -92,7 +92,10 @@ append_address(struct directory_person *person, const struct directory_record *r
     bool is_primary = false;
     if (has_type(attribute, "proxyAddresses") && !take_scheme(&value, &is_primary))
         return ERR_OK;
-    if (mime_address_format(value, formatted, &mine) != ERR_OK)
+    enum err_code code = mime_address_format(value, formatted, &mine);
+    if (code == ERR_NOMEM)
+        return err_set(err, code, "%s", mine.text);
+    if (code != ERR_OK)
         return err_set(err, ERR_PERM, "%.200s:%u: %.100s: \"%s\" is not a mail address",
                        record->file, attribute->line, attribute->name,
                        log_escape(value, shown, sizeof shown));
@@ -102,7 +105,6 @@ append_address(struct directory_person *person, const struct directory_record *r
     if (at == DIRECTORY_LIMIT_ADDRESSES)
         return err_set(err, ERR_LIMIT, "%.200s:%u: more than %d addresses", record->file,
                        attribute->line, DIRECTORY_LIMIT_ADDRESSES);
-    enum err_code code = ERR_OK;
     if (at == person->address_count)
         code = append_text(&person->addresses, &person->address_count, formatted, err);
     if (code == ERR_OK && is_primary && !*has_primary) {

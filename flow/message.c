@@ -119,15 +119,21 @@ flow_state_sender(const struct flow_message *message)
     return message->sender ? message->sender : "";
 }
 
-void
-flow_state_find_rules(struct flow_message *message)
+enum err_code
+flow_state_find_rules(struct flow_message *message, struct err *err)
 {
     size_t i;
 
-    for (i = 0; i < message->count; i++)
-        message->recipients[i].rule =
+    for (i = 0; i < message->count; i++) {
+        const struct conf_rule *rule =
             policy_rule_find(message->conf, message->direction, flow_state_sender(message),
                              message->recipients[i].address);
+
+        if (!rule)
+            return err_set(err, ERR_NOMEM, "no memory to find the rule for a recipient");
+        message->recipients[i].rule = rule;
+    }
+    return ERR_OK;
 }
 
 void
@@ -284,7 +290,8 @@ flow_message_eoh(struct flow_message *message, struct flow_answer *answer)
         if (!message->sender)
             code = err_set(&err, ERR_NOMEM, "memory for the envelope");
     }
-    flow_state_find_rules(message);
+    if (code == ERR_OK)
+        code = flow_state_find_rules(message, &err);
     if (code == ERR_OK)
         code = message->direction == CONF_DIRECTION_OUT ? flow_outbound_new(message, &err)
                                                         : flow_inbound_new(message, &err);

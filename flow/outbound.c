@@ -143,21 +143,22 @@ outbound_load_structure(struct flow_message *message, struct err *err)
 }
 
 /* local_domains: what leaves as ours must come from us. The null sender speaks for nobody. */
-static bool
-outbound_is_local(const struct flow_message *message)
+static enum err_code
+outbound_check_domain(const struct flow_message *message, struct err *err)
 {
     const conf_list domains = message->conf->global.local_domains;
     char pattern[300];
     size_t i;
 
     if (!domains[0] || !message->sender[0])
-        return true;
+        return ERR_OK;
     for (i = 0; domains[i]; i++) {
         snprintf(pattern, sizeof(pattern), "@%s", domains[i]);
-        if (mime_address_match(pattern, message->sender))
-            return true;
+        enum err_code code = mime_address_match(pattern, message->sender, err);
+        if (code != ERR_NOTFOUND)
+            return code;
     }
-    return false;
+    return ERR_NOTFOUND;
 }
 
 /* ---- protection --------------------------------------------------------------------------------
@@ -327,14 +328,16 @@ flow_outbound_finish(struct flow_message *message, int64_t deadline_ms, struct f
     enum err_code code;
     int64_t start;
 
-    if (!outbound_is_local(message)) {
+    code = outbound_check_domain(message, &err);
+    if (code == ERR_NOTFOUND) {
         message->outcome.action = "refuse";
         message->outcome.result = "refused";
         message->outcome.reason = "not-our-domain";
         flow_reply_set(answer, 550, "5.7.1", "the sender's domain is not one of ours");
         return;
     }
-    code = outbound_load_structure(message, &err);
+    if (code == ERR_OK)
+        code = outbound_load_structure(message, &err);
     if (code != ERR_OK) {
         flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
         return;

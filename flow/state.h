@@ -63,7 +63,7 @@ struct flow_message {
 const char *flow_state_sender(const struct flow_message *message);
 
 /* Looks up every recipient's rule. */
-void flow_state_find_rules(struct flow_message *message);
+ERR_CHECKED enum err_code flow_state_find_rules(struct flow_message *message, struct err *err);
 
 /* The message ends here with our own failure, or with policy's word. Fills the outcome too. */
 void flow_state_fail(struct flow_message *message, const struct err *err, int phase,

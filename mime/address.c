@@ -72,24 +72,26 @@ is_literal(const char *domain)
 }
 
 /* Lower case, and A-labels for what is not ASCII. RFC 5891 5, with the mapping of UTS 46 (that is
- * what resolvers and MTAs do). False: not a domain. */
-static bool
+ * what resolvers and MTAs do). ERR_PERM: not a domain. ERR_NOMEM can happen only where it is not
+ * ASCII: were it taken for "not a domain", a rule would stop matching and its mail leave plain. */
+static enum err_code
 format_domain(struct span domain, char out[DOMAIN_MAX + 1])
 {
+    char copy[PATTERN_MAX + 1];
     char *mapped = NULL;
-    char *copy = NULL;
-    bool good = false;
-
-    if (domain.n == 0 || domain.n > PATTERN_MAX)
-        return false;
-    copy = span_dup(domain); /* NULL for a NUL inside, too */
-    if (!copy)
-        return false;
     const char *text = copy;
+    enum err_code code = ERR_PERM;
+
+    if (domain.n == 0 || domain.n > PATTERN_MAX || memchr(domain.p, '\0', domain.n))
+        return ERR_PERM;
+    memcpy(copy, domain.p, domain.n);
+    copy[domain.n] = '\0';
     if (!is_ascii(domain)) {
-        if (!mime_local_is_utf8(domain) ||
-            idn2_to_ascii_8z(copy, &mapped, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
-            goto out;
+        if (!mime_local_is_utf8(domain))
+            return ERR_PERM;
+        int rc = idn2_to_ascii_8z(copy, &mapped, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+        if (rc != IDN2_OK)
+            return rc == IDN2_MALLOC ? ERR_NOMEM : ERR_PERM;
         text = mapped;
     }
     size_t n = strlen(text);
@@ -97,12 +99,12 @@ format_domain(struct span domain, char out[DOMAIN_MAX + 1])
         goto out;
     for (size_t i = 0; i <= n; i++)
         out[i] = lower(text[i]);
-    good = out[0] == '[' ? is_literal(out) : is_hostname(out);
+    if (out[0] == '[' ? is_literal(out) : is_hostname(out))
+        code = ERR_OK;
 out:
-    free(copy);
     if (mapped)
         idn2_free(mapped);
-    return good;
+    return code;
 }
 
 /* ---- one address ----------------------------------------------------------------------------- */
@@ -143,7 +145,7 @@ take_atoms(struct span address, unsigned char *content, size_t *content_n)
 }
 
 /* As mime_address_format, without words. */
-static bool
+static enum err_code
 format(struct span address, char out[MIME_ADDRESS_SIZE])
 {
     unsigned char content[LOCAL_MAX];
@@ -153,31 +155,36 @@ format(struct span address, char out[MIME_ADDRESS_SIZE])
 
     if (address.n == 0 || address.n > PATTERN_MAX || memchr(address.p, '<', address.n) ||
         memchr(address.p, '>', address.n))
-        return false;
+        return ERR_PERM;
     size_t at = address.p[0] == '"' ? take_quoted(address, content, &content_n)
                                     : take_atoms(address, content, &content_n);
     if (at == 0 || at >= address.n || address.p[at] != '@')
-        return false;
+        return ERR_PERM;
     size_t local_n = mime_local_format(span_of(content, content_n), local, sizeof local);
-    if (local_n == 0 || !format_domain(span_from(address, at + 1), domain))
-        return false;
+    if (local_n == 0)
+        return ERR_PERM;
+    enum err_code code = format_domain(span_from(address, at + 1), domain);
+    if (code != ERR_OK)
+        return code;
     size_t domain_n = strlen(domain);
     if (local_n + 1 + domain_n >= MIME_ADDRESS_SIZE)
-        return false;
+        return ERR_PERM;
     memcpy(out, local, local_n);
     out[local_n] = '@';
     memcpy(out + local_n + 1, domain, domain_n + 1);
-    return true;
+    return ERR_OK;
 }
 
 enum err_code
 mime_address_format(struct span address, char *out, struct err *err)
 {
-    if (!format(address, out)) {
-        out[0] = '\0';
-        return err_set(err, ERR_PERM, "not a mail address");
-    }
-    return ERR_OK;
+    enum err_code code = format(address, out);
+
+    if (code == ERR_OK)
+        return ERR_OK;
+    out[0] = '\0';
+    return err_set(err, code,
+                   code == ERR_NOMEM ? "no memory for an address" : "not a mail address");
 }
 
 /* Of a formatted address: the domain holds no '@'. */
@@ -192,7 +199,8 @@ mime_address_is(struct span a, struct span b, bool fold_local)
 {
     char one[MIME_ADDRESS_SIZE];
     char two[MIME_ADDRESS_SIZE];
-    if (!format(a, one) || !format(b, two) || strcmp(domain_of(one), domain_of(two)) != 0)
+    if (format(a, one) != ERR_OK || format(b, two) != ERR_OK ||
+        strcmp(domain_of(one), domain_of(two)) != 0)
         return false;
     size_t n = (size_t)(domain_of(one) - one);
     if (n != (size_t)(domain_of(two) - two))
@@ -252,7 +260,7 @@ matches(struct span pattern, struct span text)
 }
 
 /* The domain of a pattern, label by label: A-labels where there is no wildcard in the label. */
-static bool
+static enum err_code
 format_pattern_domain(struct span domain, char *out, size_t size)
 {
     size_t out_n = 0;
@@ -262,12 +270,13 @@ format_pattern_domain(struct span domain, char *out, size_t size)
         char mapped[DOMAIN_MAX + 1];
         if (!is_ascii(label)) {
             bool wild = span_find(label, '*') < label.n || span_find(label, '?') < label.n;
-            if (wild || !format_domain(label, mapped))
-                return false;
+            enum err_code code = wild ? ERR_PERM : format_domain(label, mapped);
+            if (code != ERR_OK)
+                return code;
             label = span_str(mapped);
         }
         if (out_n + label.n + 2 > size)
-            return false;
+            return ERR_PERM;
         memcpy(out + out_n, label.p, label.n);
         out_n += label.n;
         if (n == domain.n)
@@ -276,32 +285,54 @@ format_pattern_domain(struct span domain, char *out, size_t size)
         domain = span_from(domain, n + 1);
     }
     out[out_n] = '\0';
-    return true;
+    return ERR_OK;
 }
 
-bool
-mime_address_match(const char *pattern, const char *address)
+/* As mime_address_match, without words; ERR_PERM and ERR_NOTFOUND both mean no. */
+static enum err_code
+match(const char *pattern, const char *address)
 {
     char formatted[MIME_ADDRESS_SIZE];
     char wanted[PATTERN_MAX + 1];
     if (strcmp(pattern, "*") == 0)
-        return true;
-    if (strlen(pattern) > PATTERN_MAX || !format(span_str(address), formatted))
-        return false;
+        return ERR_OK;
+    if (strlen(pattern) > PATTERN_MAX)
+        return ERR_PERM;
+    enum err_code code = format(span_str(address), formatted);
+    if (code != ERR_OK)
+        return code;
 
     /* ".dom" is "*@*.dom", "@dom" is "*@dom". */
     const char *at = strrchr(pattern, '@');
     struct span local = span_str("*");
-    if (at && at > pattern)
+    char normal[PATTERN_MAX];
+    if (at && at > pattern) {
         local = span_of(pattern, (size_t)(at - pattern));
+        local = span_of(normal, mime_local_normalise(local, normal, sizeof normal));
+        if (local.n == 0)
+            return ERR_PERM;
+    }
     const char *domain = at ? at + 1 : pattern;
     size_t prefix = !at && domain[0] == '.';
     wanted[0] = '*';
-    if ((!at && domain[0] != '.' && strncmp(domain, "*.", 2) != 0) ||
-        !format_pattern_domain(span_str(domain), wanted + prefix, sizeof wanted - prefix))
-        return false;
+    if (!at && domain[0] != '.' && strncmp(domain, "*.", 2) != 0)
+        return ERR_PERM;
+    code = format_pattern_domain(span_str(domain), wanted + prefix, sizeof wanted - prefix);
+    if (code != ERR_OK)
+        return code;
 
     const char *host = domain_of(formatted);
-    return matches(span_str(wanted), span_str(host)) &&
-           matches(local, span_of(formatted, (size_t)(host - 1 - formatted)));
+    bool same = matches(span_str(wanted), span_str(host)) &&
+                matches(local, span_of(formatted, (size_t)(host - 1 - formatted)));
+    return same ? ERR_OK : ERR_NOTFOUND;
+}
+
+enum err_code
+mime_address_match(const char *pattern, const char *address, struct err *err)
+{
+    enum err_code code = match(pattern, address);
+
+    if (code == ERR_NOMEM)
+        return err_set(err, code, "no memory to compare an address");
+    return code == ERR_OK ? ERR_OK : ERR_NOTFOUND;
 }

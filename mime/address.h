@@ -36,16 +36,17 @@ size_t mime_address_count(const struct mime_addresses *addresses);
 const char *mime_address_get(const struct mime_addresses *addresses, size_t index);
 unsigned mime_address_flags(const struct mime_addresses *addresses);
 
-/* The form two addresses are compared in: domain as A-label in lower case, local part as it is,
- * with quotes only where it needs them. It is NOT brought into NFC (libidn2 offers that for domains
- * alone): two spellings of one UTF-8 local part are two addresses, which refuses rather than
- * confuses. `out` has MIME_ADDRESS_SIZE bytes. ERR_PERM: no '@', an empty side, a NUL, a control
+/* The form two addresses are compared in: domain as A-label in lower case, local part with its
+ * case, in NFC (RFC 9598 3), with quotes only where it needs them. `out` has MIME_ADDRESS_SIZE
+ * bytes. ERR_PERM: no '@', an empty side, a NUL, more than 30 combining marks in a row, a control
  * character, white space outside quotes, '<' or '>', an invalid domain. Nothing is trimmed:
- * trimming is how certificates with "victim@x \n" passed elsewhere. */
+ * trimming is how certificates with "victim@x \n" passed elsewhere. ERR_NOMEM: possible only where
+ * the domain is not ASCII, so never for an address that was formatted before. */
 ERR_CHECKED enum err_code mime_address_format(struct span address, char *out, struct err *err);
 
-/* Same mailbox? Both are formatted first; an invalid one equals nothing. `fold_local`: compare
- * local parts without regard to ASCII case (RFC 8550 leaves it to policy). */
+/* Same mailbox? Both are formatted first; an invalid one equals nothing. Give it addresses that
+ * were formatted before: it has no answer for "no memory", and for those it needs none.
+ * `fold_local`: compare local parts without regard to ASCII case (RFC 8550 leaves it to policy). */
 bool mime_address_is(struct span a, struct span b, bool fold_local);
 
 /* Does `address` match `pattern`: "*" (anything at all, an unusable address too), "user@dom",
@@ -53,7 +54,10 @@ bool mime_address_is(struct span a, struct span b, bool fold_local);
  * anywhere in local part or domain ('*' goes over dots, never over the '@'). Domain by A-label; the
  * local part without regard to ASCII case, so that a rule cannot be got around by writing CEO@dom.
  * Time is bounded by the product of the lengths. Any other pattern, and an address that
- * mime_address_format refuses, matches nothing. */
-bool mime_address_match(const char *pattern, const char *address);
+ * mime_address_format refuses, matches nothing. ERR_OK, ERR_NOTFOUND (it does not match), or
+ * ERR_NOMEM: not known, and never to be taken for "no", since then a rule that encrypts would not
+ * hold. */
+ERR_CHECKED enum err_code mime_address_match(const char *pattern, const char *address,
+                                             struct err *err);
 
 #endif

@@ -1,6 +1,16 @@
 #include "mime/local.h"
 
 #include <stdint.h>
+#include <stdlib.h>
+
+#include <unictype.h>
+#include <uninorm.h>
+
+enum {
+    MARKS_MAX = 30,    /* in a row; UAX #15 13 */
+    NFC_GROWTH = 3,    /* the same, 9: NFC of UTF-8 is at most three times as long */
+    CONTENT_MAX = 1024 /* what mime/address looks at */
+};
 
 bool
 mime_local_is_atext(unsigned char c)
@@ -8,12 +18,13 @@ mime_local_is_atext(unsigned char c)
     return c > ' ' && c != 0x7f && !strchr("()<>[]:;@\\,.\"", c);
 }
 
-/* Length of the UTF-8 sequence at the beginning of `s`, 0 if there is none. */
+/* Length of the UTF-8 sequence at the beginning of `s`, 0 if there is none, and its character. */
 static size_t
-sequence(struct span s)
+sequence(struct span s, uint32_t *character)
 {
     static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
     unsigned char c = s.p[0];
+    *character = c;
     if (c < 0x80)
         return 1;
     size_t n = c >= 0xf8 ? 0 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 0;
@@ -25,6 +36,7 @@ sequence(struct span s)
             return 0;
         v = v << 6 | (s.p[i] & 0x3f);
     }
+    *character = v;
     bool is_surrogate = v >= 0xd800 && v <= 0xdfff;
     return v < least[n] || v > 0x10ffff || is_surrogate ? 0 : n;
 }
@@ -32,13 +44,49 @@ sequence(struct span s)
 bool
 mime_local_is_utf8(struct span text)
 {
+    uint32_t ignored;
     while (text.n > 0) {
-        size_t n = sequence(text);
+        size_t n = sequence(text, &ignored);
         if (n == 0)
             return false;
         text = span_from(text, n);
     }
     return true;
+}
+
+/* UTF-8 with a bound on the combining marks in a row. */
+static bool
+is_stream_safe(struct span text)
+{
+    unsigned marks = 0;
+    while (text.n > 0) {
+        uint32_t character;
+        size_t n = sequence(text, &character);
+        if (n == 0)
+            return false;
+        marks = character >= 0x80 && uc_combining_class(character) != 0 ? marks + 1 : 0;
+        if (marks > MARKS_MAX)
+            return false;
+        text = span_from(text, n);
+    }
+    return true;
+}
+
+size_t
+mime_local_normalise(struct span text, char *out, size_t size)
+{
+    uint8_t normal[NFC_GROWTH * CONTENT_MAX];
+    size_t n = sizeof normal;
+    if (text.n == 0 || text.n > CONTENT_MAX || !is_stream_safe(text))
+        return 0;
+    uint8_t *result = u8_normalize(UNINORM_NFC, text.p, text.n, normal, &n);
+    if (!result)
+        return 0;
+    if (n <= size)
+        memcpy(out, result, n);
+    if (result != normal)
+        free(result);
+    return n <= size ? n : 0;
 }
 
 /* dot-atom-text of RFC 5322 3.2.3. */
@@ -58,8 +106,10 @@ is_dot_atom(struct span content)
 size_t
 mime_local_format(struct span content, char *out, size_t size)
 {
+    char normal[CONTENT_MAX];
+    content = span_of(normal, mime_local_normalise(content, normal, sizeof normal));
     /* At worst every byte is escaped, and there are two quotes and a NUL. */
-    if (content.n == 0 || 2 * content.n + 3 > size || !mime_local_is_utf8(content))
+    if (content.n == 0 || 2 * content.n + 3 > size)
         return 0;
     for (size_t i = 0; i < content.n; i++) {
         if (content.p[i] < ' ' || content.p[i] == 0x7f)

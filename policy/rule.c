@@ -38,21 +38,27 @@ static const struct conf_rule builtin = {
 
 /* `address` "" is the null path: only "*" and "<>" match it, so that a rule for a domain never
  * decides about bounces. */
-static bool
+static enum err_code
 rule_list_match(const conf_list patterns, const char *address)
 {
+    struct err ignored = ERR_INIT;
+
     for (size_t i = 0; patterns[i] != NULL; i++) {
         if (strcmp(patterns[i], "*") == 0)
-            return true;
+            return ERR_OK;
         if (address[0] == '\0') {
             if (strcmp(patterns[i], "<>") == 0)
-                return true;
-        } else if (mime_address_match(patterns[i], address)) {
-            return true;
+                return ERR_OK;
+            continue;
         }
+        enum err_code code = mime_address_match(patterns[i], address, &ignored);
+        if (code != ERR_NOTFOUND)
+            return code;
     }
-    return false;
+    return ERR_NOTFOUND;
 }
+
+const char policy_rule_unknown[] = "unknown";
 
 const char *
 policy_rule_mismatch(const struct conf_rule *rule, enum conf_direction direction,
@@ -61,10 +67,12 @@ policy_rule_mismatch(const struct conf_rule *rule, enum conf_direction direction
     if (rule->direction != CONF_DIRECTION_ANY && direction != CONF_DIRECTION_ANY &&
         rule->direction != (int)direction)
         return "direction";
-    if (!rule_list_match(rule->sender, sender != NULL ? sender : ""))
-        return "sender";
-    if (!rule_list_match(rule->recipient, recipient != NULL ? recipient : ""))
-        return "recipient";
+    enum err_code code = rule_list_match(rule->sender, sender != NULL ? sender : "");
+    if (code != ERR_OK)
+        return code == ERR_NOTFOUND ? "sender" : policy_rule_unknown;
+    code = rule_list_match(rule->recipient, recipient != NULL ? recipient : "");
+    if (code != ERR_OK)
+        return code == ERR_NOTFOUND ? "recipient" : policy_rule_unknown;
     return NULL;
 }
 
@@ -73,7 +81,10 @@ policy_rule_find(const struct conf *conf, enum conf_direction direction, const c
                  const char *recipient)
 {
     for (size_t i = 0; i < conf->rule_count; i++) {
-        if (policy_rule_mismatch(&conf->rules[i], direction, sender, recipient) == NULL)
+        const char *why = policy_rule_mismatch(&conf->rules[i], direction, sender, recipient);
+        if (why == policy_rule_unknown)
+            return NULL;
+        if (why == NULL)
             return &conf->rules[i];
     }
     return &builtin;

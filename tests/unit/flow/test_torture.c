@@ -45,19 +45,14 @@ void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *old, size_t size);
 
-/* mime_address_format has one answer for "no address" and for "no memory to copy a domain name":
- * the few octets of that copy always succeed here. */
-enum { TORTURE_SPARED = 16 };
-
 /* How many allocations still succeed; -1: all. */
 static long torture_left = -1;
 static long torture_count;
 
 static bool
-torture_fails(size_t size, const void *caller)
+torture_fails(const void *caller)
 {
-    if (size <= TORTURE_SPARED || (const char *)caller < &__executable_start ||
-        (const char *)caller >= &etext)
+    if ((const char *)caller < &__executable_start || (const char *)caller >= &etext)
         return false;
     torture_count++;
     if (torture_left < 0)
@@ -68,20 +63,19 @@ torture_fails(size_t size, const void *caller)
 void *
 malloc(size_t size)
 {
-    return torture_fails(size, __builtin_return_address(0)) ? NULL : __libc_malloc(size);
+    return torture_fails(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
 }
 
 void *
 calloc(size_t count, size_t size)
 {
-    return torture_fails(count * size, __builtin_return_address(0)) ? NULL
-                                                                    : __libc_calloc(count, size);
+    return torture_fails(__builtin_return_address(0)) ? NULL : __libc_calloc(count, size);
 }
 
 void *
 realloc(void *old, size_t size)
 {
-    return torture_fails(size, __builtin_return_address(0)) ? NULL : __libc_realloc(old, size);
+    return torture_fails(__builtin_return_address(0)) ? NULL : __libc_realloc(old, size);
 }
 
 static struct world world;

@@ -422,6 +422,29 @@ an_address_has_one_form_to_compare(void **state)
     }
 }
 
+/* RFC 9598 3. Sixty marks on one letter are a way to spend memory and time, not a name. */
+static void
+local_parts_are_compared_in_nfc(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    char out[MIME_ADDRESS_SIZE];
+    char marked[128] = "u";
+    assert_int_equal(mime_address_format(span_str("u\xcc\x88@b"), out, &err), ERR_OK);
+    assert_string_equal(out, "\xc3\xbc@b");
+    /* The Angstrom sign, and a Greek question mark, which is a semicolon and wants quotes. */
+    assert_int_equal(mime_address_format(span_str("\xe2\x84\xab\xcd\xbe@b"), out, &err), ERR_OK);
+    assert_string_equal(out, "\"\xc3\x85;\"@b");
+    assert_int_equal(mime_address_match("u\xcc\x88*@b", "\xc3\xbcx@b", &err), ERR_OK);
+    assert_int_equal(mime_address_match("\xc3\xbc*@b", "u\xcc\x88x@b", &err), ERR_OK);
+    for (int i = 0; i < 30; i++)
+        memcpy(marked + 1 + 2 * i, "\xcc\xa3", 3);
+    memcpy(marked + 61, "@b", 3);
+    assert_int_equal(mime_address_format(span_str(marked), out, &err), ERR_OK);
+    memcpy(marked + 61, "\xcc\xa3@b", 5);
+    assert_int_equal(mime_address_format(span_str(marked), out, &err), ERR_PERM);
+}
+
 static void
 what_parse_gives_format_reads(void **state)
 {
@@ -480,7 +503,7 @@ equality_folds_the_domain_and_the_local_part_only_on_demand(void **state)
                   "e.de"),
           LITERAL("a@strasse.de"), false, false },
         { LITERAL("\xc3\x9c@b"), LITERAL("\xc3\xbc@b"), false, false },
-        { LITERAL("u\xcc\x88@b"), LITERAL("\xc3\xbc@b"), false, false },
+        { LITERAL("u\xcc\x88@b"), LITERAL("\xc3\xbc@b"), true, true },
         { LITERAL("a@b"), LITERAL("a@b "), false, false },
         { LITERAL("a@b "), LITERAL("a@b "), false, false },
         { LITERAL("a@b\0"), LITERAL("a@b\0"), false, false },
@@ -567,7 +590,9 @@ patterns_match_addresses_domains_and_subdomains(void **state)
         { "@a..b", "a@a..b", false },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        if (mime_address_match(cases[i].pattern, cases[i].address) != cases[i].wanted) {
+        struct err err = ERR_INIT;
+        if (mime_address_match(cases[i].pattern, cases[i].address, &err) !=
+            (cases[i].wanted ? ERR_OK : ERR_NOTFOUND)) {
             print_message("%s against %s\n", cases[i].pattern, cases[i].address);
             fail();
         }
@@ -587,13 +612,14 @@ a_pattern_of_many_stars_ends_soon(void **state)
     memcpy(pattern + n, "b@c", 4);
     memset(address, 'a', 500);
     memcpy(address + 500, "@c", 3);
+    struct err err = ERR_INIT;
     clock_t begin = clock();
     for (int i = 0; i < 100; i++)
-        assert_false(mime_address_match(pattern, address));
+        assert_int_equal(mime_address_match(pattern, address, &err), ERR_NOTFOUND);
     assert_true((double)(clock() - begin) / CLOCKS_PER_SEC < 5.0);
     memset(pattern, '*', sizeof pattern - 1);
     pattern[sizeof pattern - 1] = '\0';
-    assert_false(mime_address_match(pattern, address));
+    assert_int_equal(mime_address_match(pattern, address, &err), ERR_NOTFOUND);
 }
 
 int
@@ -611,6 +637,7 @@ main(void)
         cmocka_unit_test(a_hostile_field_takes_linear_time),
         cmocka_unit_test(every_prefix_of_a_field_is_read_within_its_bounds),
         cmocka_unit_test(an_address_has_one_form_to_compare),
+        cmocka_unit_test(local_parts_are_compared_in_nfc),
         cmocka_unit_test(what_parse_gives_format_reads),
         cmocka_unit_test(the_longest_address_fits),
         cmocka_unit_test(equality_folds_the_domain_and_the_local_part_only_on_demand),
