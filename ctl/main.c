@@ -6,11 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "ctl/command.h"
 #include "pki/crypto.h"
 #include "util/log.h"
+#include "util/wipe.h"
+
+/* Whatever library frees a copy of a key or of plaintext. */
+WIPE_EVERY_FREE
 
 struct command {
     const char *name;
@@ -108,14 +111,14 @@ help(const char *name)
 static int
 protect_process(void)
 {
-    const struct rlimit none = { 0, 0 };
     struct err err = ERR_INIT;
 
-    setrlimit(RLIMIT_CORE, &none);
     signal(SIGPIPE, SIG_IGN);
     log_init(&(struct log_args){
         .sink = LOG_SINK_STDERR, .level = LOG_LEVEL_WARN, .ident = "smimectl" });
-    return pki_crypto_init(0, &err) == ERR_OK ? CTL_EXIT_YES : ctl_fail(&err);
+    if (wipe_init(&err) || pki_crypto_init(0, &err))
+        return ctl_fail(&err);
+    return CTL_EXIT_YES;
 }
 
 /* `smimectl -c FILE COMMAND ...` is `smimectl COMMAND -c FILE ...`. */

@@ -52,7 +52,7 @@ def main():
     for folder in floors:
         for path in sorted((TOP / folder).glob("*.[ch]")):
             found += offences(path, floors, libraries)
-    print("1..2")
+    print("1..3")
     for offence in found:
         print(f"# {offence}")
     print(f"{'not ok' if found else 'ok'} 1 - every include keeps to the layers")
@@ -61,7 +61,13 @@ def main():
     for line in long:
         print(f"# {line}")
     print(f"{'not ok' if long else 'ok'} 2 - no file is longer than 600 lines")
-    return 1 if found or long else 0
+    wiping = {folder: [p.name for p in (TOP / folder).glob("*.c") if re.search(r"^WIPE_EVERY_FREE$", p.read_text(), re.M)]
+              for folder in floors}
+    wrong = [f"{folder}: {names}" for folder, names in wiping.items() if len(names) != (folder in ("milter", "ctl"))]
+    for line in wrong:
+        print(f"# {line}")
+    print(f"{'not ok' if wrong else 'ok'} 3 - exactly one file of each program, and no library, wipes what is freed")
+    return 1 if found or long or wrong else 0
 
 
 if __name__ == "__main__":
