@@ -38,7 +38,11 @@ name_format(const X509_NAME *name, char **out, struct err *err)
     long n;
     enum err_code code = ERR_OK;
 
-    if (!bio || X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) < 0) {
+    if (!bio) {
+        code = pki_crypto_fail(err, ERR_NOMEM, "no memory for a name");
+        goto out;
+    }
+    if (X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) < 0) {
         code = pki_crypto_fail(err, ERR_PERM, "a name of the certificate cannot be printed");
         goto out;
     }
@@ -61,7 +65,7 @@ serial_format(const X509 *x509, char **out, struct err *err)
     if (hex)
         *out = strdup(hex);
     if (!hex)
-        code = pki_crypto_fail(err, ERR_PERM, "the certificate's serial number cannot be read");
+        code = pki_crypto_fail(err, ERR_NOMEM, "no memory for a serial number");
     else if (!*out)
         code = err_set(err, ERR_NOMEM, "no memory for a serial number");
     OPENSSL_free(hex);
@@ -81,8 +85,26 @@ time_parse(const ASN1_TIME *time, time_t *out, struct err *err)
     return ERR_OK;
 }
 
-static void
-key_get(const X509 *x509, struct pki_certificate_facts *facts)
+/* The library decodes the key while it reads the certificate, and keeps no reason when it cannot:
+ * an algorithm that it does not know, or no memory (then the key can also be there without its
+ * size). Read once more by itself, a key that is whole now was not for memory. */
+static enum err_code
+missing_key_check(const X509 *x509, struct err *err)
+{
+    unsigned char *der = NULL;
+    int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x509), &der);
+    const unsigned char *p = der;
+    EVP_PKEY *key = n > 0 ? d2i_PUBKEY(NULL, &p, n) : NULL;
+    bool is_short = n <= 0 || (key && EVP_PKEY_get_bits(key) > 0);
+
+    is_short = pki_crypto_is_short() || is_short;
+    EVP_PKEY_free(key);
+    OPENSSL_free(der);
+    return is_short ? err_set(err, ERR_NOMEM, "no memory for the key of a certificate") : ERR_OK;
+}
+
+static enum err_code
+key_get(const X509 *x509, struct pki_certificate_facts *facts, struct err *err)
 {
     EVP_PKEY *key = X509_get0_pubkey(x509);
     ASN1_OBJECT *oid = NULL;
@@ -112,6 +134,7 @@ key_get(const X509 *x509, struct pki_certificate_facts *facts)
     }
     facts->key_bits = key && EVP_PKEY_get_bits(key) > 0 ? (unsigned)EVP_PKEY_get_bits(key) : 0;
     pki_crypto_reset();
+    return facts->key_bits > 0 ? ERR_OK : missing_key_check(x509, err);
 }
 
 static enum err_code
@@ -163,8 +186,7 @@ facts_parse(struct pki_certificate *certificate, struct err *err)
     facts->bad_address = certificate->san.bad || certificate->subject_san.bad;
     facts->ca = is_ca(x509);
     facts->self_issued = (X509_get_extension_flags(x509) & EXFLAG_SI) != 0;
-    key_get(x509, facts);
-    return ERR_OK;
+    return key_get(x509, facts, err);
 }
 
 enum err_code

@@ -102,6 +102,17 @@ pki_crypto_reset(void)
     ERR_clear_error();
 }
 
+bool
+pki_crypto_is_short(void)
+{
+    unsigned long code;
+    bool is_short = false;
+
+    while ((code = ERR_get_error()) != 0)
+        is_short = is_short || ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
+    return is_short;
+}
+
 enum err_code
 pki_crypto_fail(struct err *err, enum err_code code, const char *format, ...)
 {

@@ -57,6 +57,9 @@ void pki_crypto_get(struct pki_crypto_facts *out);
  * sessions, so a public function begins with it. */
 void pki_crypto_reset(void);
 
+/* Was there no memory? Looks through the whole queue of this thread and empties it. */
+bool pki_crypto_is_short(void);
+
 /* err_set with ": " and the library's first error appended (or without, when there is none);
  * empties the queue. A failed allocation becomes ERR_NOMEM. */
 enum err_code pki_crypto_fail(struct err *err, enum err_code code, const char *format, ...)

@@ -295,7 +295,11 @@ round_check(const struct pki_path_args *args, STACK_OF(X509) * untrusted, bool w
     }
     if ((code = param_set(ctx, args, state.at, err)) != ERR_OK)
         goto out;
-    X509_STORE_CTX_set_app_data(ctx, &state);
+    /* Without it the hooks would find no state. */
+    if (!X509_STORE_CTX_set_app_data(ctx, &state)) {
+        code = pki_crypto_fail(err, ERR_NOMEM, "no memory for a verification");
+        goto out;
+    }
     X509_STORE_CTX_set_verify_cb(ctx, pki_path_hooks_verify);
     verified = X509_verify_cert(ctx);
     if (memory_is_short(ctx)) {

@@ -129,10 +129,11 @@ pki_san_parse(const X509 *x509, struct pki_san *out, struct err *err)
     enum err_code code = ERR_OK;
 
     if (!names) {
+        if (pki_crypto_is_short())
+            return err_set(err, ERR_NOMEM, "no memory for the addresses of a certificate");
         /* -1: there is none. Two of them, or one that cannot be read: no address at all. */
         if (critical != -1)
             out->bad = true;
-        pki_crypto_reset();
         return ERR_OK;
     }
     for (int i = 0; code == ERR_OK && i < sk_GENERAL_NAME_num(names); i++)
