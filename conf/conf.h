@@ -24,15 +24,10 @@
 #include <stdio.h>
 
 #include "util/err.h"
-
-struct conf_network {
-    int family; /* AF_INET or AF_INET6 */
-    unsigned char address[16];
-    unsigned prefix;
-};
+#include "util/network.h"
 
 struct conf_networks {
-    struct conf_network *list;
+    struct network *list;
     size_t count;
 };
 

@@ -122,18 +122,13 @@ conf_value_parse_networks(const struct conf_param *param, const struct conf_word
     }
     for (size_t i = 0; i < words->count; i++) {
         struct err err = ERR_INIT;
-        struct network network;
 
-        if (network_parse(words->list[i].text, &network, &err) != ERR_OK) {
+        if (network_parse(words->list[i].text, &networks.list[i], &err) != ERR_OK) {
             conf_report_set(report, &words->list[i].at,
                             "%s = %s: %s; such as 192.0.2.0/24 or 2001:db8::/32", param->name,
                             words->list[i].text, err.text);
             good = false;
-            continue;
         }
-        networks.list[i].family = network.family;
-        networks.list[i].prefix = network.prefix;
-        memcpy(networks.list[i].address, network.address, sizeof network.address);
     }
     networks.count = words->count;
     if (!good) {

@@ -44,12 +44,10 @@ conf_value_format_networks(const struct conf_networks *networks, struct buf *out
     enum err_code rc = networks->count ? ERR_OK : buf_append_str(out, "\"\"", err);
 
     for (size_t i = 0; rc == ERR_OK && i < networks->count; i++) {
-        struct network network = { .family = networks->list[i].family,
-                                   .prefix = networks->list[i].prefix };
         char text[NETWORK_TEXT_SIZE];
 
-        memcpy(network.address, networks->list[i].address, sizeof network.address);
-        rc = buf_appendf(out, err, "%s%s", i > 0 ? " " : "", network_format(&network, text));
+        rc = buf_appendf(out, err, "%s%s", i > 0 ? " " : "",
+                         network_format(&networks->list[i], text));
     }
     return rc;
 }
