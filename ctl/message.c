@@ -8,6 +8,7 @@
 
 #include "ctl/context.h"
 #include "mime/address.h"
+#include "flow/entity.h"
 
 enum { MESSAGE_PIECE = 65536 };
 
@@ -78,10 +79,8 @@ ctl_message_spool_new(struct spool **out, struct err *err)
                      out, err);
 }
 
-/* The fields of `header` whose names start with `prefix`. */
-static enum err_code
-message_fields(const struct mime_header *header, const char *prefix, struct mime_header **out,
-               struct err *err)
+enum err_code
+ctl_message_header_dup(const struct mime_header *header, struct mime_header **out, struct err *err)
 {
     enum err_code code =
         mime_header_new(CTL_MESSAGE_HEADER * 2, MIME_HEADER_LIMIT_FIELDS, out, err);
@@ -89,36 +88,23 @@ message_fields(const struct mime_header *header, const char *prefix, struct mime
     for (size_t i = 0; code == ERR_OK && i < mime_header_count(header); i++) {
         struct mime_header_field field = mime_header_get(header, i);
 
-        if (span_starts_nocase(field.name, prefix))
-            code = mime_header_set(*out, field.name, field.value, err);
+        code = mime_header_set(*out, field.name, field.value, err);
     }
     if (code != ERR_OK)
         mime_header_free(out);
     return code;
 }
 
-enum err_code
-ctl_message_header_dup(const struct mime_header *header, struct mime_header **out, struct err *err)
-{
-    return message_fields(header, "", out, err);
-}
-
 static enum err_code
 message_take_header(void *context, const struct mime_header *header, struct err *err)
 {
     struct ctl_message *message = context;
-    struct mime_header *content = NULL;
     enum err_code code = ctl_message_header_dup(header, &message->header, err);
 
     if (code == ERR_OK)
-        code = message_fields(header, "Content-", &content, err);
-    if (code == ERR_OK)
-        code = mime_header_format(content, &message->entity_header, err);
-    if (code == ERR_OK)
-        code = buf_append_str(&message->entity_header, "\r\n", err);
+        code = flow_entity_format_header(header, &message->entity_header, err);
     if (code == ERR_OK)
         code = mime_scan_write(message->scan, buf_span(&message->entity_header), err);
-    mime_header_free(&content);
     return code;
 }
 

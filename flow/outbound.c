@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flow/entity.h"
 #include "flow/names.h"
 #include "flow/reply.h"
 #include "flow/state.h"
@@ -12,30 +13,6 @@
 
 /* ---- while it arrives --------------------------------------------------------------------------
  */
-
-/* The header section of the entity that will be protected: the Content-* fields as they were
- * written. */
-static enum err_code
-outbound_load_entity_header(const struct mime_header *header, struct buf *out, struct err *err)
-{
-    struct mime_header *content = NULL;
-    enum err_code code;
-    size_t i;
-
-    code = mime_header_new(out->limit_bytes, MIME_HEADER_LIMIT_FIELDS, &content, err);
-    for (i = 0; code == ERR_OK && i < mime_header_count(header); i++) {
-        struct mime_header_field field = mime_header_get(header, i);
-
-        if (span_starts_nocase(field.name, "Content-"))
-            code = mime_header_set(content, field.name, field.value, err);
-    }
-    if (code == ERR_OK)
-        code = mime_header_format(content, out, err);
-    if (code == ERR_OK)
-        code = buf_append_str(out, "\r\n", err);
-    mime_header_free(&content);
-    return code;
-}
 
 /* A bound of the scanner is no failure yet: a message that passes need not keep it. */
 static enum err_code
@@ -75,7 +52,7 @@ flow_outbound_new(struct flow_message *message, struct err *err)
     if (code == ERR_OK)
         code = mime_scan_new(&outbound->scan, err);
     if (code == ERR_OK)
-        code = outbound_load_entity_header(message->header, &outbound->entity_header, err);
+        code = flow_entity_format_header(message->header, &outbound->entity_header, err);
     if (code == ERR_OK)
         code = outbound_scan(outbound, buf_span(&outbound->entity_header), err);
     return code;
