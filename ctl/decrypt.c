@@ -150,20 +150,34 @@ decrypt_release(struct decrypt *decrypt, struct err *err)
 }
 
 static void
+decrypt_warn(const struct smime_decrypt_result *result)
+{
+    if (!result->authenticated)
+        ctl_say("%s says nothing about integrity: trust it only if a signature inside holds",
+                result->cipher);
+    if (result->weak_cipher)
+        ctl_say("%s is too weak to rely on: ask the sender for AES", result->cipher);
+    if (result->misplaced_aead)
+        ctl_say("%s stands in EnvelopedData, which RFC 5084 forbids: others may not read it",
+                result->cipher);
+}
+
+static void
 decrypt_report(const struct decrypt *decrypt)
 {
     struct ctl_json json;
 
-    if (!decrypt->result.authenticated && !decrypt->common.json)
-        ctl_say("%s says nothing about integrity: trust it only if a signature inside holds",
-                decrypt->result.cipher);
-    if (!decrypt->common.json)
+    if (!decrypt->common.json) {
+        decrypt_warn(&decrypt->result);
         return;
+    }
     ctl_json_init(&json, stderr);
     ctl_json_open(&json, NULL, '{');
     ctl_json_text(&json, "result", "decrypted");
     ctl_json_text(&json, "cipher", decrypt->result.cipher);
     ctl_json_bool(&json, "authenticated", decrypt->result.authenticated);
+    ctl_json_bool(&json, "weak_cipher", decrypt->result.weak_cipher);
+    ctl_json_bool(&json, "misplaced_aead", decrypt->result.misplaced_aead);
     ctl_json_number(&json, "recipients", decrypt->result.recipients);
     ctl_json_text(&json, "key", decrypt->result.key ? decrypt->result.key->file : NULL);
     ctl_json_close(&json);

@@ -173,6 +173,21 @@ ctl_doctor_check_host(struct ctl_doctor_report *report)
                                 crypto.secure_bytes / 1024);
 }
 
+/* The check of the configuration looks at each parameter alone. */
+static void
+check_sizes(struct ctl_doctor_report *report, const struct conf *conf)
+{
+    const struct conf_global *global = &conf->global;
+
+    if (global->max_bytes < global->max_message)
+        ctl_doctor_report_write(
+            report, CTL_DOCTOR_LEVEL_WARN, "sizes", "raise max_bytes or lower max_message",
+            "max_bytes is smaller than max_message: a message between the two gets 451 for ever");
+    else
+        ctl_doctor_report_write(report, CTL_DOCTOR_LEVEL_OK, "sizes", NULL,
+                                "max_bytes holds a message of max_message");
+}
+
 static void
 check_daemon(struct ctl_doctor_report *report, const struct conf *conf)
 {
@@ -227,6 +242,7 @@ ctl_doctor_run(const struct ctl_doctor_args *args, FILE *out)
     }
     ctl_doctor_report_write(&report, CTL_DOCTOR_LEVEL_OK, "configuration", NULL, "%s",
                             args->conf_path);
+    check_sizes(&report, conf);
     ctl_doctor_check_host(&report);
     ctl_doctor_check_files(&report, conf);
     ctl_doctor_check_trust(&report, conf);

@@ -83,6 +83,14 @@ def test_the_default_action_must_be_tempfail():
         assert "WARN" in levels(checks, "postfix.timeout"), checks["postfix.timeout"]
 
 
+def test_a_message_that_never_fits_is_named():
+    for more, level in (("max_bytes = 1MiB\nmax_message = 2MiB\n", "WARN"), ("", "OK")):
+        with Scratch("doctor") as scratch:
+            world = World(scratch, more)
+            _, checks = world.doctor(world.postfix())
+            assert levels(checks, "sizes") == [level], checks
+
+
 def test_ways_around_the_milter_are_named():
     with Scratch("doctor") as scratch:
         world = World(scratch)

@@ -128,6 +128,17 @@ def test_encrypt_with_every_cipher_is_read_by_openssl_and_by_decrypt():
             assert (b"integrity" in done.stderr) == cipher.endswith("cbc"), done.stderr
 
 
+def test_decrypt_says_that_a_cipher_is_too_weak():
+    world = World.get()
+    sealed = run("openssl", "cms", "-encrypt", "-des3", "-in", world.message, world.bob[1]).stdout
+    words = ["decrypt", "--key", world.bob[0], "--cert", world.bob[1]]
+    done = smimectl(*words, stdin=sealed)
+    assert done.returncode == 0 and b"too weak" in done.stderr, done.stderr
+    done = smimectl(*words, "--json", stdin=sealed)
+    result = json.loads(done.stderr)
+    assert (result["weak_cipher"], result["misplaced_aead"], result["authenticated"]) == (True, False, False), result
+
+
 def test_encrypt_takes_several_certificates_in_either_spelling():
     world = World.get()
     alice, bob = world.alice[1], world.bob[1]
