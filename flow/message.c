@@ -9,6 +9,7 @@
 #include "flow/inbound.h"
 #include "flow/outbound.h"
 #include "flow/reply.h"
+#include "flow/route.h"
 #include "flow/state.h"
 #include "policy/rule.h"
 #include "util/clock.h"
@@ -292,6 +293,12 @@ flow_message_eoh(struct flow_message *message, struct flow_answer *answer)
     }
     if (code == ERR_OK)
         code = flow_state_find_rules(message, &err);
+    if (code == ERR_OK)
+        code = flow_route_check(message, &err);
+    if (code == ERR_PERM) {
+        flow_state_fail(message, &err, FLOW_PHASE_ENVELOPE, answer);
+        return;
+    }
     if (code == ERR_OK)
         code = message->direction == CONF_DIRECTION_OUT ? flow_outbound_new(message, &err)
                                                         : flow_inbound_new(message, &err);

@@ -50,6 +50,7 @@ static const struct {
     const char *enhanced;
 } reply_rows[] = {
     { ERR_LIMIT, FLOW_PHASE_ENVELOPE, 452, "4.5.3" },
+    { ERR_PERM, FLOW_PHASE_ENVELOPE, 553, "5.1.3" },
     { ERR_LIMIT, FLOW_PHASE_HEADER, 552, "5.3.4" },
     { ERR_LIMIT, FLOW_PHASE_BODY, 552, "5.3.4" },
     { ERR_LIMIT, FLOW_PHASE_STRUCTURE, 554, "5.6.0" },
