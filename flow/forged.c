@@ -128,6 +128,23 @@ forged_is_name(struct span text, const char *wanted, bool *same, struct err *err
     return code;
 }
 
+/* The first word once more, of its printable ASCII alone. */
+static enum err_code
+forged_check_visible(struct span text, const char *wanted, bool *named, struct err *err)
+{
+    char word[FORGED_NAME_SIZE];
+    size_t at = 0, length = 0, used = 0, i;
+    bool seen = false;
+
+    if (!forged_next_word(text, &at, &seen, word, &length))
+        return ERR_OK;
+    for (i = 0; i < length; i++) {
+        if (word[i] > ' ' && word[i] < 127)
+            word[used++] = word[i];
+    }
+    return used < length ? forged_is_name(span_of(word, used), wanted, named, err) : ERR_OK;
+}
+
 static enum err_code
 forged_check_segment(struct span text, const char *wanted, bool *named, struct err *err)
 {
@@ -138,6 +155,10 @@ forged_check_segment(struct span text, const char *wanted, bool *named, struct e
 
     while (code == ERR_OK && !*named && forged_next_word(text, &at, &seen, word, &length))
         code = forged_is_name(span_of(word, length), wanted, named, err);
+    if (code != ERR_OK || *named)
+        return code;
+    /* Readers drop or trim what they cannot see: U+00A0 in front of our id is our id to them. */
+    code = forged_check_visible(text, wanted, named, err);
     if (code != ERR_OK || *named)
         return code;
     /* An id of ours that is no host name may hold characters that end a word above. */

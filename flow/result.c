@@ -72,8 +72,20 @@ result_append_quoted(struct buf *out, const char *text, struct err *err)
     return code;
 }
 
-/* A comment of words, folded between them. Parentheses and backslashes would have to be escaped,
- * which half of the readers get wrong: they are replaced. */
+/* What a comment may hold. Parentheses and backslashes would have to be escaped, which half of the
+ * readers get wrong. In ';' and '=' the names of certificates and the addresses of strangers would
+ * write "smime=pass" for a reader that only searches the field. */
+static unsigned char
+result_comment_byte(unsigned char c)
+{
+    if (c == ';')
+        return ',';
+    if (c == '=')
+        return ':';
+    return c <= ' ' || c >= 127 || strchr("()\\", c) ? '?' : c;
+}
+
+/* A comment of words, folded between them. */
 static enum err_code
 result_append_comment(struct buf *out, size_t column, const char *text, struct err *err)
 {
@@ -83,12 +95,8 @@ result_append_comment(struct buf *out, size_t column, const char *text, struct e
         size_t word = strcspn(text, " ");
         size_t i;
 
-        for (i = 0; code == ERR_OK && i < word; i++) {
-            unsigned char c = (unsigned char)text[i];
-            bool plain = c > ' ' && c < 127 && !strchr("()\\", c);
-
-            code = buf_append_byte(out, plain ? c : '?', err);
-        }
+        for (i = 0; code == ERR_OK && i < word; i++)
+            code = buf_append_byte(out, result_comment_byte((unsigned char)text[i]), err);
         column += word;
         text += word;
         text += strspn(text, " ");

@@ -45,6 +45,10 @@ every_spelling_of_our_name_is_found(void **state)
         " , mail.example.org; smime=pass",
         " (unclosed) \"mail.example.org",
         " \tmail.example.org\t;smime=pass",
+        " \xc2\xa0mail.example.org; smime=pass",
+        " mail.example.org\xe2\x80\x8b; smime=pass",
+        " mail.\xff"
+        "example.org; smime=pass",
     };
     unsigned i;
 

@@ -148,7 +148,7 @@ hostile_text_cannot_end_the_comment(void **state)
         (struct policy_verdict){ .result = POLICY_RESULT_POLICY, .reason = "weak-algorithm" };
     strcpy(result.text, "x) ; smime=pass (\\");
     assert_string_equal(format("mx", &result),
-                        "mx;\n\tsmime=policy (weak-algorithm: x? ; smime=pass ?"
+                        "mx;\n\tsmime=policy (weak-algorithm: x? , smime:pass ?"
                         "?)");
 }
 
