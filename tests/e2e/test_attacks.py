@@ -335,7 +335,8 @@ def structures(bob, chain):
                                                      .replace(b"\r\n", b"\r\n!*!\r\n", 1)), "neutral"),
         "opaque with plain text behind": (opaque(b"", encoded=lines(signed_data([bob.der, *chain], [bob.info(TEXT)], TEXT))
                                                  + b"\r\nPay mallory one million.\r\n"), "neutral"),
-        "opaque and octets behind the object": (opaque(signed_data([bob.der, *chain], [bob.info(TEXT)], TEXT) + b"more"), "permerror"),
+        "opaque and octets behind the object": (
+            opaque(signed_data([bob.der, *chain], [bob.info(TEXT)], TEXT) + b"more"), "permerror"),
         "a claim and nothing behind it": (opaque(b"", encoded=b""), "permerror"),
         "the header of an object and 2^62 octets": (opaque(b"\x30\x88\x40" + b"\0" * 7 + b"\6\1\1"), "permerror"),
         "100,000 open elements": (opaque(b"\x30\x80" * 100000), "permerror"),
@@ -402,7 +403,8 @@ def objects(it, chain):
         "signed at no time": (tell(one(bob.info(TEXT, times(b"not a time!!")))), "pass"),
         "an empty signature value": (tell(one(tlv(0x30, *children(inside(info))[:-1], tlv(4)))), "permerror"),
         "a signature value of zeros": (tell(one(tlv(0x30, *children(inside(info))[:-1], tlv(4, b"\0" * 256)))), "fail"),
-        "a signature value of 500 KB": (tell(one(tlv(0x30, *children(inside(info))[:-1], tlv(4, b"x" * 500000)))), "permerror"),
+        "a signature value of 500 KB": (
+            tell(one(tlv(0x30, *children(inside(info))[:-1], tlv(4, b"x" * 500000)))), "permerror"),
         "10,000 attributes": (tell(one(bob.info(TEXT, attributes + attribute(99, tlv(4, b"x")) * 10000))), "fail"),
         "certificates only": (opaque(one(), kind=b"application/pkcs7-mime; smime-type=certs-only"), "permerror"),
     }
@@ -439,7 +441,8 @@ def certificates(it, chain):
         "a key of 1024 bits": (leaf("u4", kind="rsa:1024"), "policy"),
         "a CA that signs mail itself": (signed(issuing), "fail"),
         "an issuer whose name holds lines": (signed(below, [sub_der]), "pass"),
-        "the same with another From": (signed(below, [sub_der]).replace(FROM_BOB, b"From: smime=pass;smime@evil.test\r\n"), "neutral"),
+        "the same with another From":
+            (signed(below, [sub_der]).replace(FROM_BOB, b"From: smime=pass;smime@evil.test\r\n"), "neutral"),
         "a From that reads like a result": (signed(below, [sub_der]).replace(FROM_BOB, b"From: smime=pass@evil.test\r\n"), "fail"),
     }
 
@@ -545,10 +548,12 @@ def disguised(real):
         "EnvelopedData and text behind an empty line": HEAD + p7m + coding + b"\r\n" + b64 + plain,
         "EnvelopedData and text before": HEAD + p7m + coding + plain + b64,
         "EnvelopedData behind padding": HEAD + p7m + coding + b"\r\n" + b64.rstrip() + b"====" + SECRET + b"\r\n",
-        "EnvelopedData with comments in its base64": HEAD + p7m + coding + b"\r\n" + b64.replace(b"\r\n", b"\r\n(" + SECRET + b")\r\n", 1),
+        "EnvelopedData with comments in its base64":
+            HEAD + p7m + coding + b"\r\n" + b64.replace(b"\r\n", b"\r\n(" + SECRET + b")\r\n", 1),
         "EnvelopedData in 8bit, text really": HEAD + p7m + b"Content-Transfer-Encoding: 8bit\r\n" + plain,
         "two transfer encodings": HEAD + p7m + coding + b"content-transfer-encoding: 7bit\r\n" + plain,
-        "two transfer encodings, one folded": HEAD + p7m + b"Content-Transfer-Encoding:\r\n 7bit\r\n" + coding + b"\r\n" + b64 + plain,
+        "two transfer encodings, one folded":
+            HEAD + p7m + b"Content-Transfer-Encoding:\r\n 7bit\r\n" + coding + b"\r\n" + b64 + plain,
         "two Content-Types in two cases": HEAD + p7m + b"CONTENT-TYPE: text/plain\r\n" + coding + plain,
         "a Content-Type with a blank before the colon": HEAD + b"Content-Type : text/plain\r\n" + p7m + coding + plain,
         "a Content-Type with NUL": HEAD + p7m[:-2] + b"\0x\r\n" + coding + plain,
@@ -595,7 +600,8 @@ def hides(delivered):
 def test_nothing_that_must_be_sealed_leaves_in_plain():
     it = setting()
     other = it.ca.user("other@elsewhere.example", "other")
-    real = run("openssl", "cms", "-encrypt", "-aes256", "-outform", "DER", other[1], stdin=b"Content-Type: text/plain\r\n\r\nx\r\n").stdout
+    real = run("openssl", "cms", "-encrypt", "-aes256", "-outform", "DER", other[1],
+               stdin=b"Content-Type: text/plain\r\n\r\nx\r\n").stdout
     wrong = []
     for name, message in disguised(real).items():
         code, text, delivered = it.send("out", "alice@example.org", ["bob@partner.example"], message, name.replace(" ", "-"))
