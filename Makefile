@@ -30,7 +30,7 @@ CPPFLAGS += -I. -D_GNU_SOURCE -DSMIMED_VERSION='"$(VERSION)"' -DSMIMED_CONF='"$(
 	-DSMIMED_SHARE='"$(PREFIX)/share/smimed"'
 CFLAGS += -std=c11 -g $(OPT) $(WARN) $(HARDEN) $(SANFLAGS) -pthread
 LDFLAGS += -pie -Wl,-z,relro,-z,now $(SANFLAGS) -pthread
-LDLIBS := -lssl -lcrypto -lidn2 -lunistring
+LDLIBS := -lssl -lcrypto -lidn2 -lunistring -lhiredis
 LDLIBS_milter := -lmilter
 
 # Folders from the top floor to the ground (docs/LAYERS).

@@ -7,10 +7,10 @@
 set -eu
 
 level=${1:-build}
-build="gcc libc6-dev libmilter-dev libssl-dev libidn2-dev libunistring-dev uthash-dev"
+build="gcc libc6-dev libmilter-dev libssl-dev libidn2-dev libunistring-dev libhiredis-dev libcurl4-openssl-dev uthash-dev"
 demo="$build openssl postfix python3"
 check="$demo clang libclang-rt-14-dev clang-format libcmocka-dev gpgsm gnupg libnss3-tools mandoc procps
-    m4 libwrap0 libnsl2 libdb5.3 libsasl2-2"
+    m4 libwrap0 libnsl2 libdb5.3 libsasl2-2 redis-server"
 # Sendmail would replace Postfix: it is unpacked, never installed (below).
 case $level in
 build) wanted=$build ;;
@@ -107,10 +107,16 @@ if ! $apt -y install $missing >"$log" 2>&1; then
 fi
 rm -f "$log"
 if command -v systemctl >/dev/null 2>&1; then
-    for service in postfix; do
+    for service in postfix redis-server; do
         case " $missing " in
         *" $service "*) $root systemctl disable "$service.service" >/dev/null 2>&1 || true ;;
         esac
     done
+fi
+# The same where init is not systemd.
+if command -v update-rc.d >/dev/null 2>&1; then
+    case " $missing " in
+    *" redis-server "*) $root update-rc.d redis-server disable >/dev/null 2>&1 || true ;;
+    esac
 fi
 unpack_sendmail
