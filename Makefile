@@ -26,11 +26,12 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmis
 	-Wvla -Wwrite-strings -Wformat=2 -Wundef
 HARDEN := $(if $(SAN),,-D_FORTIFY_SOURCE=2) -fstack-protector-strong -fPIE
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
-CPPFLAGS += -I. -D_GNU_SOURCE -DSMIMED_VERSION='"$(VERSION)"' -DSMIMED_CONF='"$(SYSCONFDIR)/smimed/smimed.conf"' \
-	-DSMIMED_SHARE='"$(PREFIX)/share/smimed"'
+CPPFLAGS += -I. -D_GNU_SOURCE -DSMIMED_VERSION='"$(VERSION)"'
+# Where things are installed: known to the two doors alone, so that another PREFIX rebuilds little.
+PATHS := -DSMIMED_CONF='"$(SYSCONFDIR)/smimed/smimed.conf"' -DSMIMED_SHARE='"$(PREFIX)/share/smimed"'
 CFLAGS += -std=c11 -g $(OPT) $(WARN) $(HARDEN) $(SANFLAGS) -pthread
 LDFLAGS += -pie -Wl,-z,relro,-z,now $(SANFLAGS) -pthread
-LDLIBS := -lssl -lcrypto -lidn2 -lunistring -lhiredis
+LDLIBS := -lssl -lcrypto -lidn2 -lunistring -lhiredis -lcurl
 LDLIBS_milter := -lmilter
 
 # Folders from the top floor to the ground (docs/LAYERS).
@@ -47,7 +48,7 @@ programs := $(if $(wildcard milter/main.c),$(BUILD)/smimed) $(if $(wildcard ctl/
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all help demo run check unit clean install uninstall deps
+.PHONY: all help demo run check unit clean install uninstall deps FORCE
 
 all: $(programs) ## build smimed and smimectl
 
@@ -57,10 +58,15 @@ help: ## print this list
 # ---- building --------------------------------------------------------------------------------
 
 flags := $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
-$(BUILD)/flags: FORCE
+paths := $(PATHS)
+# What was built with other flags is built again.
+$(BUILD)/flags $(BUILD)/paths: $(BUILD)/%: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(subst ','\'',$(flags))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(flags))' > $@
+	@printf '%s\n' '$(subst ','\'',$($*))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$($*))' > $@
 FORCE:
+
+$(call objects,ctl) $(BUILD)/milter/main.o: $(BUILD)/paths
+$(call objects,ctl) $(BUILD)/milter/main.o: CPPFLAGS += $(PATHS)
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -174,7 +180,7 @@ $(fuzz_build)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(libs) $(BUILD)/flags
 lint: ## clang-tidy and cppcheck over the sources
 	@for f in $(folders) milter ctl; do ls $$f/*.c 2>/dev/null; done | xargs -r -P2 -n8 \
 		clang-tidy --quiet --checks='-*,clang-analyzer-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling' \
-		-- $(CPPFLAGS) -std=c11
+		-- $(CPPFLAGS) $(PATHS) -std=c11
 .PHONY: lint
 
 # ---- trying it -------------------------------------------------------------------------------
@@ -209,7 +215,7 @@ install: all ## put everything below DESTDIR and PREFIX
 	install -m 644 $(docs_installed) $(DESTDIR)$(DOCDIR)
 	install -m 644 conf/smimed.conf $(examples) $(DESTDIR)$(DOCDIR)/examples
 	sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' conf/smimed.service > $(DESTDIR)$(UNITDIR)/smimed.service
-	[ -e $(DESTDIR)$(SYSCONFDIR)/smimed/smimed.conf ] || install -m 640 conf/smimed.conf $(DESTDIR)$(SYSCONFDIR)/smimed/smimed.conf
+	[ -e $(DESTDIR)$(SYSCONFDIR)/smimed/smimed.conf ] || install -m 644 conf/smimed.conf $(DESTDIR)$(SYSCONFDIR)/smimed/smimed.conf
 
 uninstall: ## take it away again; the configuration and its folder stay if they were changed
 	rm -f $(DESTDIR)$(SBINDIR)/smimed $(DESTDIR)$(SBINDIR)/smimectl $(DESTDIR)$(MANDIR)/man8/smimed.8 \

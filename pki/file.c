@@ -11,10 +11,39 @@
 
 enum { READ_BYTES = 16384 };
 
+/* The folder that `path` stands in. */
+static void
+parent_get(const char *path, char *folder, size_t size)
+{
+    char *slash;
+
+    snprintf(folder, size, "%s", path);
+    slash = strrchr(folder, '/');
+    if (!slash)
+        snprintf(folder, size, ".");
+    else
+        slash[slash == folder] = '\0';
+}
+
+/* Root reads what pki_file_write gave away: a file that belongs to the owner of its folder. */
+static bool
+owner_is_ours(const char *path, uid_t owner)
+{
+    char parent[PATH_MAX];
+    struct stat st;
+
+    if (owner == 0 || owner == geteuid())
+        return true;
+    if (geteuid() != 0)
+        return false;
+    parent_get(path, parent, sizeof parent);
+    return stat(parent, &st) == 0 && st.st_uid == owner;
+}
+
 static enum err_code
 secret_check(const char *path, const struct stat *st, struct err *err)
 {
-    if (st->st_uid != geteuid() && st->st_uid != 0)
+    if (!owner_is_ours(path, st->st_uid))
         return err_set(err, ERR_PERM, "%s belongs to another user (uid %lu)", path,
                        (unsigned long)st->st_uid);
     if (st->st_mode & (S_IRWXG | S_IRWXO))
@@ -189,20 +218,6 @@ bytes_write(int fd, const char *path, struct span bytes, struct err *err)
     if (fsync(fd) != 0)
         return err_set_errno(err, errno, "%s", path);
     return ERR_OK;
-}
-
-/* The folder that `path` stands in. */
-static void
-parent_get(const char *path, char *folder, size_t size)
-{
-    char *slash;
-
-    snprintf(folder, size, "%s", path);
-    slash = strrchr(folder, '/');
-    if (!slash)
-        snprintf(folder, size, ".");
-    else
-        slash[slash == folder] = '\0';
 }
 
 /* The folder's entry must be on disk too, or a crash loses a key whose PKCS#12 was already moved.

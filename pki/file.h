@@ -15,10 +15,10 @@
 
 enum { PKI_FILE_NAMES_MAX = 100000 };
 
-/* Opens for reading, without following a final symbolic link when `secret` is set. ERR_NOTFOUND:
- * there is none; ERR_PERM: not a regular file, or `secret` and its owner is neither us nor root or
- * others may read or write it; ERR_LIMIT: more than `limit_bytes`; ERR_TEMP. The caller closes *fd.
- */
+/* Opens for reading; what is judged is the opened file, not a link that leads to it. ERR_NOTFOUND:
+ * there is none; ERR_PERM: not a regular file, or `secret` and its owner is neither us nor root
+ * (for root: nor the owner of its folder) or others may read or write it; ERR_LIMIT: more than
+ * `limit_bytes`; ERR_TEMP. The caller closes *fd. */
 ERR_CHECKED enum err_code pki_file_find(const char *path, size_t limit_bytes, bool secret, int *fd,
                                         struct stat *st, struct err *err);
 

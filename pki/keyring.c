@@ -142,7 +142,9 @@ keyring_sort(struct pki_keyring *keyring)
         qsort(keyring->places, keyring->place_count, sizeof *keyring->places, by_address);
 }
 
-/* Who can write into the folder can put a key of his own beside ours. */
+/* Who can write into the folder can put a key of his own beside ours. Root, which is smimectl for
+ * its administrator, reads what belongs to smimed's user: whose that may be the configuration has
+ * judged. */
 static enum err_code
 folder_check(const char *folder, struct err *err)
 {
@@ -152,7 +154,9 @@ folder_check(const char *folder, struct err *err)
         return err_set_errno(err, errno, "%s", folder);
     if (!S_ISDIR(st.st_mode))
         return err_set(err, ERR_PERM, "%s is not a folder", folder);
-    if (st.st_mode & (S_IWGRP | S_IWOTH) || (st.st_uid != geteuid() && st.st_uid != 0))
+    bool ours = st.st_uid == 0 || st.st_uid == geteuid() || geteuid() == 0;
+
+    if (st.st_mode & (S_IWGRP | S_IWOTH) || !ours)
         return err_set(err, ERR_PERM,
                        "%s must belong to the user smimed runs as, or to root, and nobody else may "
                        "write into it (mode %04o, uid %lu)",

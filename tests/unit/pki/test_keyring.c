@@ -276,6 +276,24 @@ a_foreign_owner_is_refused(void **state)
 }
 
 static void
+root_reads_the_keys_of_the_user_that_smimed_runs_as(void **state)
+{
+    (void)state;
+    struct complaints complaints;
+    char path[300];
+
+    if (geteuid() != 0)
+        skip();
+    store("a.pem", (struct testca_args){ .san = "email:a@example.org" });
+    snprintf(path, sizeof path, "%s/a.pem", folder);
+    assert_int_equal(chown(path, 12345, (gid_t)-1), 0);
+    assert_int_equal(chown(folder, 12345, (gid_t)-1), 0);
+    struct pki_keyring *keyring = load(&complaints);
+    assert_int_equal(pki_keyring_count(keyring), 1);
+    pki_keyring_free(&keyring);
+}
+
+static void
 a_folder_that_others_can_write_is_refused(void **state)
 {
     (void)state;
@@ -482,6 +500,7 @@ main(void)
         TEST(what_is_wrong_with_the_nearest_candidate_is_told),
         TEST(unsafe_modes_are_refused_and_named),
         TEST(a_foreign_owner_is_refused),
+        TEST(root_reads_the_keys_of_the_user_that_smimed_runs_as),
         TEST(a_folder_that_others_can_write_is_refused),
         TEST(a_missing_folder_is_temporary_and_none_is_an_empty_keyring),
         TEST(one_bad_file_spoils_none_of_the_others),
