@@ -72,6 +72,30 @@ coding_discard(void *context, struct span piece, struct err *err)
 }
 
 enum err_code
+flow_coding_find_signature(struct span fields, bool *is_signature, enum flow_coding *coding,
+                           const char **doubt, struct err *err)
+{
+    struct mime_header *header = NULL;
+    struct mime_parameters *type = NULL;
+    const char *value;
+    enum err_code code;
+
+    code = mime_header_new(FLOW_CODING_LIMIT_SIGNATURE, MIME_HEADER_LIMIT_FIELDS, &header, err);
+    if (code == ERR_OK)
+        code = mime_header_parse(header, fields, err);
+    if (code == ERR_OK)
+        code = flow_coding_parse_field(header, "Content-Type", &type, doubt, err);
+    if (code == ERR_OK)
+        code = flow_coding_find(header, coding, doubt, err);
+    value = type ? mime_parameter_value(type) : "";
+    *is_signature = strcmp(value, "application/pkcs7-signature") == 0 ||
+                    strcmp(value, "application/x-pkcs7-signature") == 0;
+    mime_parameter_free(&type);
+    mime_header_free(&header);
+    return code;
+}
+
+enum err_code
 flow_coding_decoder_new(enum flow_coding coding, uint64_t *irregular, struct stage *next,
                         struct stage **out, struct err *err)
 {

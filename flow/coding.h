@@ -27,6 +27,15 @@ ERR_CHECKED enum err_code flow_coding_find(const struct mime_header *header,
                                            enum flow_coding *coding, const char **doubt,
                                            struct err *err);
 
+/* Part two of a multipart/signed, encoded, header included. */
+enum { FLOW_CODING_LIMIT_SIGNATURE = 2 * 1024 * 1024 };
+
+/* Is what `fields` (the header section of part two) describes a signature by its Content-Type, and
+ * how is it encoded? `doubt` as above. */
+ERR_CHECKED enum err_code flow_coding_find_signature(struct span fields, bool *is_signature,
+                                                     enum flow_coding *coding, const char **doubt,
+                                                     struct err *err);
+
 /* A stage that decodes into `next` (taken; freed when this fails). `irregular` counts what the
  * encoding does not allow; borrowed until the stage is freed. UNKNOWN decodes nothing. */
 ERR_CHECKED enum err_code flow_coding_decoder_new(enum flow_coding coding, uint64_t *irregular,

@@ -5,8 +5,6 @@
 #include "mime/split.h"
 #include "smime/structure.h"
 
-enum { STRUCTURE_LIMIT_SIGNATURE = 2 * 1024 * 1024 };
-
 /* Whatever is wrong with the message is an answer; only memory and disk are errors of ours. */
 static bool
 structure_is_answer(enum err_code code)
@@ -109,7 +107,7 @@ structure_load_detached(enum flow_coding coding, struct span body, bool *detache
     struct smime_structure_args args = { 0 };
     struct smime_structure *structure = NULL;
     const struct smime_structure_result *found;
-    struct buf der = BUF_INIT(STRUCTURE_LIMIT_SIGNATURE);
+    struct buf der = BUF_INIT(FLOW_CODING_LIMIT_SIGNATURE);
     struct stage *sink = NULL, *stage = NULL;
     uint64_t irregular = 0;
     enum err_code code = stage_buf_new(&der, &sink, err);
@@ -141,26 +139,14 @@ structure_load_detached(enum flow_coding coding, struct span body, bool *detache
 static enum err_code
 structure_load_signature(const struct mime_split_result *split, bool *is_signature, struct err *err)
 {
-    struct mime_header *header = NULL;
-    struct mime_parameters *type = NULL;
     enum flow_coding coding = FLOW_CODING_UNKNOWN;
-    const char *doubt = NULL, *value;
-    enum err_code code;
+    const char *doubt = NULL;
+    bool is_named = false;
+    enum err_code code =
+        flow_coding_find_signature(split->signature_header, &is_named, &coding, &doubt, err);
 
-    code = mime_header_new(STRUCTURE_LIMIT_SIGNATURE, MIME_HEADER_LIMIT_FIELDS, &header, err);
-    if (code == ERR_OK)
-        code = mime_header_parse(header, split->signature_header, err);
-    if (code == ERR_OK)
-        code = flow_coding_parse_field(header, "Content-Type", &type, &doubt, err);
-    if (code == ERR_OK)
-        code = flow_coding_find(header, &coding, &doubt, err);
-    value = type ? mime_parameter_value(type) : "";
-    if (code == ERR_OK && !doubt &&
-        (strcmp(value, "application/pkcs7-signature") == 0 ||
-         strcmp(value, "application/x-pkcs7-signature") == 0))
+    if (code == ERR_OK && !doubt && is_named)
         code = structure_load_detached(coding, split->signature_body, is_signature, err);
-    mime_parameter_free(&type);
-    mime_header_free(&header);
     return code;
 }
 
@@ -169,7 +155,7 @@ structure_load_multipart(struct span boundary, const struct spool *spool,
                          struct flow_structure *out, struct err *err)
 {
     struct mime_split_args args = { .boundary = boundary,
-                                    .signature_limit_bytes = STRUCTURE_LIMIT_SIGNATURE };
+                                    .signature_limit_bytes = FLOW_CODING_LIMIT_SIGNATURE };
     const struct mime_split_result *result;
     struct mime_split *split = NULL;
     struct stage *feed = NULL;

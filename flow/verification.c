@@ -7,7 +7,6 @@
 #include "mime/split.h"
 
 enum {
-    VERIFICATION_LIMIT_SIGNATURE = 2 * 1024 * 1024, /* encoded; decoded see smime/verify.h */
     VERIFICATION_SPOOL_MEMORY = 256 * 1024,
     VERIFICATION_LIMIT_OPAQUE = 64 * 1024 * 1024,
     VERIFICATION_RSA_BITS = 2048
@@ -92,7 +91,7 @@ verification_start_clear(struct flow_verification *verification, const struct mi
                          enum flow_coding coding, struct err *err)
 {
     struct mime_split_args split = { .boundary = mime_parameter_find(type, "boundary"),
-                                     .signature_limit_bytes = VERIFICATION_LIMIT_SIGNATURE };
+                                     .signature_limit_bytes = FLOW_CODING_LIMIT_SIGNATURE };
     struct smime_verify_args verify = { .micalg = mime_parameter_find(type, "micalg"),
                                         .extra = verification->args.untrusted };
     struct err found = ERR_INIT;
@@ -282,26 +281,17 @@ verification_decode_signature(struct flow_verification *verification, struct buf
                               struct err *err)
 {
     const struct mime_split_result *split = mime_split_get(verification->split);
-    struct mime_header *header = NULL;
-    struct mime_parameters *type = NULL;
     struct stage *sink = NULL, *decoder = NULL;
     enum flow_coding coding = FLOW_CODING_UNKNOWN;
-    const char *doubt = NULL, *value;
+    const char *doubt = NULL;
     uint64_t irregular = 0;
-    enum err_code code;
+    bool is_signature = false;
+    enum err_code code =
+        flow_coding_find_signature(split->signature_header, &is_signature, &coding, &doubt, err);
 
-    code = mime_header_new(VERIFICATION_LIMIT_SIGNATURE, MIME_HEADER_LIMIT_FIELDS, &header, err);
-    if (code == ERR_OK)
-        code = mime_header_parse(header, split->signature_header, err);
-    if (code == ERR_OK)
-        code = flow_coding_parse_field(header, "Content-Type", &type, &doubt, err);
-    if (code == ERR_OK)
-        code = flow_coding_find(header, &coding, &doubt, err);
     if (code != ERR_OK)
         goto out;
-    value = type ? mime_parameter_value(type) : "";
-    if (strcmp(value, "application/pkcs7-signature") != 0 &&
-        strcmp(value, "application/x-pkcs7-signature") != 0) {
+    if (!is_signature) {
         verification_break(verification, "no-signature-part");
         goto out;
     }
@@ -314,15 +304,13 @@ verification_decode_signature(struct flow_verification *verification, struct buf
         code = stage_finish(decoder, err);
 out:
     stage_free(&decoder);
-    mime_parameter_free(&type);
-    mime_header_free(&header);
     return code;
 }
 
 static enum err_code
 verification_finish_clear(struct flow_verification *verification, struct err *err)
 {
-    struct buf der = BUF_INIT(VERIFICATION_LIMIT_SIGNATURE);
+    struct buf der = BUF_INIT(FLOW_CODING_LIMIT_SIGNATURE);
     struct err found = ERR_INIT;
     enum err_code code = mime_split_finish(verification->split, &found);
 
