@@ -34,8 +34,9 @@ struct cache_store_args {
     struct cache_pool_args pool;
     const char *prefix;      /* copied; NULL is "smimed:" */
     struct cache_seal *seal; /* taken when the call succeeds */
-    int64_t timeout_ms;      /* of one question, waiting for a connection included; 0 is
-                                CACHE_STORE_TIMEOUT_MS. Large values extend it (CACHE_REDIS_RATE). */
+    /* Of one question, waiting for a connection included; 0 is CACHE_STORE_TIMEOUT_MS. Large values
+     * extend it (CACHE_REDIS_RATE). */
+    int64_t timeout_ms;
 };
 
 /* Never connects. ERR_PERM: arguments that make no sense. */
