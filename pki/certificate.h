@@ -96,7 +96,8 @@ ERR_CHECKED enum err_code pki_certificates_add1(struct pki_certificates *certifi
                                                 struct pki_certificate *one, struct err *err);
 void pki_certificates_free(struct pki_certificates *certificates); /* empties it */
 
-/* Adds every certificate of the bytes: DER, PEM (one or many), PKCS#7 (DER or PEM). */
+/* Adds every certificate of the bytes: DER, PEM (one or many), PKCS#7 (DER or PEM), a serialized
+ * store of Microsoft's (.sst). */
 ERR_CHECKED enum err_code pki_certificates_parse(struct pki_certificates *certificates,
                                                  struct span bytes, struct err *err);
 /* The same for a file (at most 16 MiB), or for every file of a folder (not recursive, dot files and

@@ -1,7 +1,7 @@
 /*
- * Lists of certificates, out of DER, PEM and PKCS#7. PKCS#7 bags are taken apart by our own bounded
- * reader: what is wanted are the certificates as they stand there, and the library's PKCS#7 code is
- * where most of its memory bugs were.
+ * Lists of certificates, out of DER, PEM, PKCS#7 and Microsoft's serialized stores. PKCS#7 bags are
+ * taken apart by our own bounded reader: what is wanted are the certificates as they stand there,
+ * and the library's PKCS#7 code is where most of its memory bugs were.
  */
 #include "pki/certificate.h"
 
@@ -16,6 +16,7 @@
 #include "pki/crypto.h"
 #include "pki/der.h"
 #include "pki/file.h"
+#include "pki/sst.h"
 
 enum { LIMIT_DEFAULT = 1000, FILE_LIMIT_BYTES = 16 * 1024 * 1024 };
 
@@ -145,6 +146,25 @@ pem_parse(struct pki_certificates *certificates, struct span bytes, struct err *
     return code;
 }
 
+/* On failure the list holds what stood before the failure, as with the other forms. */
+static enum err_code
+sst_parse(struct pki_certificates *certificates, struct span bytes, struct err *err)
+{
+    size_t before = certificates->count;
+    struct err end = ERR_INIT;
+    struct pki_sst sst;
+    struct span der;
+    enum err_code code = pki_sst_init(&sst, bytes, err);
+
+    while (code == ERR_OK && (code = pki_sst_get(&sst, &der, &end)) == ERR_OK)
+        code = certificate_add(certificates, der, err);
+    if (code == ERR_NOTFOUND && end.code == ERR_NOTFOUND)
+        return certificates->count > before
+                   ? ERR_OK
+                   : err_set(err, ERR_PERM, "a serialized certificate store without a certificate");
+    return end.code != ERR_OK ? err_set(err, end.code, "%s", end.text) : code;
+}
+
 enum err_code
 pki_certificates_parse(struct pki_certificates *certificates, struct span bytes, struct err *err)
 {
@@ -155,6 +175,8 @@ pki_certificates_parse(struct pki_certificates *certificates, struct span bytes,
         return err_set(err, ERR_LIMIT, "certificates of more than %d octets", FILE_LIMIT_BYTES);
     if (bytes.p[0] == PKI_DER_SEQUENCE)
         return der_parse(certificates, bytes, err);
+    if (pki_sst_is(bytes))
+        return sst_parse(certificates, bytes, err);
     return pem_parse(certificates, bytes, err);
 }
 
