@@ -82,7 +82,7 @@ def said_reasons():
                 words |= set(re.findall(r'"([a-z]+(?:-[a-z]+)+)"', source)) - OTHER_WORDS
             total |= words
             for word in sorted(words - documented):
-                yield f"{path.relative_to(TOP)}: the reason word {word} is in neither docs/operations.md nor docs/log-fields.md"
+                yield f"{path.relative_to(TOP)}: the reason word {word} is neither in operations.md nor in log-fields.md"
     for word in ("epilogue", "deadline", "too-large", "no-key", "untrusted"):
         if word not in total:
             yield f"this check does not find {word} in the sources any more: look at its patterns"
