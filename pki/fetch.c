@@ -257,14 +257,12 @@ fetch_set_common(CURL *curl, struct pki_fetch_exchange *exchange, long left_ms)
 {
     const struct pki_fetch_args *args = &exchange->fetch->args;
     long connect_ms = left_ms < (long)args->connect_ms ? left_ms : (long)args->connect_ms;
-    int bad = 0;
+    int bad = curl_easy_setopt(curl, CURLOPT_URL, exchange->url->text);
 
-    bad |= curl_easy_setopt(curl, CURLOPT_URL, exchange->url->text);
     bad |= curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     bad |= curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     bad |= curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
     bad |= curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    bad |= curl_easy_setopt(curl, CURLOPT_HTTP09_ALLOWED, 0L);
     bad |= curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
     bad |= curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     bad |= curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
@@ -285,9 +283,8 @@ static bool
 fetch_set_request(CURL *curl, struct pki_fetch_exchange *exchange, struct curl_slist *fields)
 {
     const struct pki_fetch_args *args = &exchange->fetch->args;
-    int bad = 0;
+    int bad = curl_easy_setopt(curl, CURLOPT_PROXY, args->proxy ? args->proxy : "");
 
-    bad |= curl_easy_setopt(curl, CURLOPT_PROXY, args->proxy ? args->proxy : "");
     bad |= curl_easy_setopt(curl, CURLOPT_NOPROXY, "");
     bad |= curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     bad |= curl_easy_setopt(curl, CURLOPT_USERAGENT, args->user_agent);
@@ -362,7 +359,7 @@ fetch_check_name(CURL *curl, struct pki_fetch_exchange *exchange, long left_ms, 
 static enum err_code
 fetch_run(CURL *curl, struct pki_fetch_exchange *exchange, struct err *err)
 {
-    struct curl_slist *fields = NULL, *more;
+    struct curl_slist *fields = curl_slist_append(NULL, "Content-Type: application/ocsp-request");
     char why[CURL_ERROR_SIZE] = "";
     const struct pki_fetch_args *args = &exchange->fetch->args;
     int64_t left_ms = exchange->deadline_ms - clock_monotonic_ms();
@@ -375,17 +372,16 @@ fetch_run(CURL *curl, struct pki_fetch_exchange *exchange, struct err *err)
     if (code == ERR_OK && left_ms <= 0)
         code = err_set_reason(err, ERR_TEMP, "fetch-timeout", "no time left");
     if (code != ERR_OK)
-        return code;
-    if ((more = curl_slist_append(NULL, "Content-Type: application/ocsp-request")))
-        fields = more;
+        goto out;
     /* An empty Expect: libcurl would wait a second for a 100 that old responders never send. */
-    if (!fields || !(more = curl_slist_append(fields, "Expect:")) ||
+    if (!fields || !curl_slist_append(fields, "Expect:") ||
         !fetch_set_common(curl, exchange, (long)left_ms) ||
         !fetch_set_request(curl, exchange, fields) ||
         curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why) != CURLE_OK)
         code = err_set(err, ERR_NOMEM, "no memory for a fetch");
     else
         code = fetch_judge(exchange, curl_easy_perform(curl), why, err);
+out:
     curl_easy_reset(curl); /* what it points to goes now; its connections stay */
     curl_slist_free_all(fields);
     return code;
