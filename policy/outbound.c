@@ -126,6 +126,14 @@ outbound_may_encrypt(const struct wishes *wishes)
     return wishes->encrypt != NULL && wishes->off == NULL && wishes->never == NULL;
 }
 
+/* Mail that is protected needs a sender who is who he says; and so does all mail where a rule
+ * chooses by sender, since a false From would choose another one. */
+static bool
+outbound_asks_identity(const struct policy_outbound_facts *facts, const struct wishes *wishes)
+{
+    return wishes->protect != NULL || (facts->count > 0 && policy_rule_asks_sender(facts->conf));
+}
+
 void
 policy_outbound_needs(const struct policy_outbound_facts *facts, struct policy_outbound_needs *out)
 {
@@ -135,8 +143,8 @@ policy_outbound_needs(const struct policy_outbound_facts *facts, struct policy_o
     *out = (struct policy_outbound_needs){
         .signing = wishes.sign != NULL && wishes.off == NULL,
         .certificates = outbound_may_encrypt(&wishes),
-        .identity =
-            wishes.protect != NULL && facts->conf->global.sender_identity != CONF_IDENTITY_OFF,
+        .identity = outbound_asks_identity(facts, &wishes) &&
+                    facts->conf->global.sender_identity != CONF_IDENTITY_OFF,
     };
 }
 
@@ -173,14 +181,14 @@ outbound_decide_identity(const struct policy_outbound_facts *facts, const struct
     bool unknown = facts->identity == POLICY_IDENTITY_UNKNOWN;
     const char *text = facts->identity_text;
 
-    if (facts->identity == POLICY_IDENTITY_OK || wishes->protect == NULL ||
+    if (facts->identity == POLICY_IDENTITY_OK || !outbound_asks_identity(facts, wishes) ||
         facts->conf->global.sender_identity != CONF_IDENTITY_ENFORCE)
         return false;
     if (text == NULL || text[0] == '\0')
         text = unknown ? "the sender cannot be identified now; try again later"
                        : "the sender is not who the message says; correct From";
     policy_refusal_set(out, unknown ? POLICY_DEFER : POLICY_REFUSE, facts->identity_reason,
-                       wishes->protect->rule);
+                       wishes->protect ? wishes->protect->rule : facts->recipients[0].rule);
     policy_refusal_write(out, (const char *[]){ text, NULL });
     return true;
 }

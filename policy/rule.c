@@ -95,3 +95,21 @@ policy_rule_builtin(void)
 {
     return &builtin;
 }
+
+bool
+policy_rule_asks_sender(const struct conf *conf)
+{
+    for (size_t i = 0; i < conf->rule_count; i++) {
+        const struct conf_rule *rule = &conf->rules[i];
+        bool protects = rule->sign != CONF_SIGN_NEVER || rule->encrypt != CONF_ENCRYPT_NEVER;
+        bool any = false;
+
+        if (rule->direction == CONF_DIRECTION_IN || !rule->smime || !protects)
+            continue;
+        for (size_t k = 0; rule->sender[k] != NULL; k++)
+            any = any || strcmp(rule->sender[k], "*") == 0;
+        if (!any)
+            return true;
+    }
+    return false;
+}

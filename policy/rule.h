@@ -19,6 +19,10 @@ extern const char policy_rule_unknown[];
 const char *policy_rule_mismatch(const struct conf_rule *rule, enum conf_direction direction,
                                  const char *sender, const char *recipient);
 
+/* Does some rule for outbound mail ask who the sender is, and protect? Then the sender of every
+ * outbound message has to be who he says, or a false From would choose another rule. */
+bool policy_rule_asks_sender(const struct conf *conf);
+
 /* The rule that holds where no rule of the file matches. */
 const struct conf_rule *policy_rule_builtin(void);
 

@@ -200,6 +200,21 @@ def test_the_sender_must_be_who_the_directory_says():
         assert code == 550, text
 
 
+def test_a_false_from_does_not_choose_another_rule():
+    """Rules that go by the sender: a From of somebody else must not lead to the catch-all that exempts."""
+    rules = ('rule "ours" {\n    direction = out\n    sender = *@example.org\n    sign = never\n    encrypt = always\n}\n'
+             'rule "rest" {\n    direction = out\n    smime = no\n}\n')
+    with Scratch("out") as scratch:
+        it = Setting(scratch, rules)
+        bob = "bob@partner.example"
+        for header, envelope in (("x@evil.test", "alice@example.org"), ("g:alice@example.org;", ""),
+                                 ("alice@example.org, x@evil.test", ""), ("x@evil.test", "y@evil.test")):
+            code, text = it.send(mail(header, to=(bob,)), bob, sender=envelope)
+            assert code == 550, f"{header} by <{envelope}>: {text}"
+        assert b"Hello." in openssl_decrypt(it.deliver(mail(to=(bob,)), bob), *it.bob)
+        assert not it.sink.messages
+
+
 def test_one_exempt_recipient_does_not_turn_protection_off():
     with Scratch("out") as scratch:
         it = Setting(scratch, NEVER + SEAL + SIGN)
