@@ -151,7 +151,7 @@ def outbound(it):
     step(b"multipart/signed" in inner, "openssl cms -decrypt with bob's key finds a signed entity")
     step(b"Signed and sealed." in openssl_verify(inner, it.ca.root, it.ca.cert), "openssl cms -verify: the signature is good")
 
-    title("Outbound 4: mallory has no certificate; mail to carol's rule without one is refused, not sent plain")
+    title("Outbound 4: mallory is nobody the directory knows: his mail is refused, not sent unsigned")
     code, answer = submit(it.postfix.ports["out"], "mallory@example.org", ["dave@elsewhere.example"],
                           mail("mallory@example.org", "dave@elsewhere.example", "Unsigned", "No signature."))
     print(textwrap.indent(textwrap.fill(answer.strip(), 96), "    "))
