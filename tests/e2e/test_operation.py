@@ -103,12 +103,9 @@ def test_a_pkcs12_with_a_history_that_is_dropped_signs_the_next_message_and_open
     text = mail("carol@example.test", "dave@remote.test")
     code, answer = world.submit(text, "carol@example.test")
     assert code == 550 and "carol@example.test" in answer, answer
-    # As an enrolment system writes it: the current pair and the former one in one file.
     both = world.scratch.path / "both.pem"
     both.write_bytes(b"".join(p.read_bytes() for p in (*new, *old, world.ca.cert)))
-    p12, password = world.scratch.path / "carol.p12", world.dropped / "carol.password"
-    password.write_text("enrolled\n")
-    password.chmod(0o600)
+    p12 = world.scratch.path / "carol.p12"
     # openssl pkcs12 takes one key: two bags of keys are two files, dropped together.
     for name, pair in (("carol", new), ("carol-history", old)):
         (world.dropped / f"{name}.password").write_text("enrolled\n")
