@@ -30,7 +30,7 @@ CPPFLAGS += -I. -D_GNU_SOURCE -DSMIMED_VERSION='"$(VERSION)"'
 # Where things are installed: known to the two doors alone, so that another PREFIX rebuilds little.
 PATHS := -DSMIMED_CONF='"$(SYSCONFDIR)/smimed/smimed.conf"' -DSMIMED_SHARE='"$(PREFIX)/share/smimed"'
 CFLAGS += -std=c11 -g $(OPT) $(WARN) $(HARDEN) $(SANFLAGS) -pthread
-LDFLAGS += -pie -Wl,-z,relro,-z,now $(SANFLAGS) -pthread
+LDFLAGS += -pie -Wl,--as-needed,-z,relro,-z,now $(SANFLAGS) -pthread
 LDLIBS := -lssl -lcrypto -lidn2 -lunistring -lhiredis -lcurl
 LDLIBS_milter := -lmilter
 
