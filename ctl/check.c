@@ -7,6 +7,7 @@
 #include "ctl/command.h"
 #include "ctl/context.h"
 #include "ctl/json.h"
+#include "flow/services.h"
 
 struct complaints {
     struct ctl_json json;
@@ -37,6 +38,25 @@ check_complain(void *context, const char *file, unsigned line, unsigned column, 
     putchar('\n');
 }
 
+static void
+check_warn(void *context, const char *text)
+{
+    (void)context;
+    ctl_say("warning: %s", text);
+}
+
+/* What the daemon loads at its start: keys, certificates, trust, directories. Nothing is connected
+ * to. */
+static enum err_code
+check_services(struct conf *conf, struct err *err)
+{
+    struct flow_services *services = NULL;
+    enum err_code code = flow_services_new(conf, check_warn, NULL, &services, err);
+
+    flow_services_free(&services);
+    return code;
+}
+
 static int
 check_run(const char *path, bool as_json)
 {
@@ -52,6 +72,8 @@ check_run(const char *path, bool as_json)
         ctl_json_open(&complaints.json, "errors", '[');
     }
     code = conf_load(path, check_complain, &complaints, &conf, &err);
+    if (code == ERR_OK)
+        code = check_services(conf, &err);
     /* Whatever went wrong without a complaint (no such file) is one error more. */
     if (code != ERR_OK && complaints.count == 0) {
         if (as_json) {

@@ -13,6 +13,7 @@
 #include "flow/state.h"
 #include "policy/rule.h"
 #include "util/clock.h"
+#include "util/log.h"
 
 static void
 message_check(const struct flow_message *message)
@@ -413,6 +414,29 @@ flow_message_set_failed(struct flow_message *message, const char *reason)
     snprintf(message->outcome.detail, sizeof(message->outcome.detail), "%s", reason);
 }
 
+static bool
+message_debug_is_on(const struct flow_message *message)
+{
+    const char *id = message->id[0] ? message->id : NULL;
+    size_t i;
+
+    if (log_debug_is_on(id, message->sender) || log_debug_is_on(NULL, message->from.address))
+        return true;
+    for (i = 0; i < message->count; i++) {
+        if (log_debug_is_on(NULL, message->recipients[i].address))
+            return true;
+    }
+    return false;
+}
+
+static void
+message_log_debug(void *context, const char *topic, const char *text)
+{
+    const struct flow_message *message = context;
+
+    log_debug_wanted(message->id[0] ? message->id : NULL, "%s: %s", topic, text);
+}
+
 void
 flow_message_log(struct flow_message *message)
 {
@@ -420,5 +444,8 @@ flow_message_log(struct flow_message *message)
     if (message->outcome.logged)
         return;
     message->outcome.logged = true;
+    /* Only a message that came to its end has facts and a decision to tell. */
+    if (message->finished && message_debug_is_on(message))
+        flow_message_explain(message, message_log_debug, message);
     flow_outcome_log(message);
 }

@@ -297,6 +297,16 @@ log_debug(const char *id, const char *format, ...)
     va_end(args);
 }
 
+void
+log_debug_wanted(const char *id, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    log_line(LOG_LEVEL_DEBUG, id, format, args);
+    va_end(args);
+}
+
 /* The row of `name`, or the oldest one made new for it. The caller holds the lock. */
 static struct log_key *
 log_key_get(const char *name)

@@ -39,6 +39,10 @@ bool log_facility_check(const char *name);
 void log_info(const char *id, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void log_debug(const char *id, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* A debug line that the caller knows is wanted: log_debug_is_on said so for an id or an address. */
+void log_debug_wanted(const char *id, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* `key` names the condition ("crl-missing"): the first line of a key is written at once,
  * repetitions within 60 s are counted and the count is written with the next line. */
 void log_warn(const char *key, const char *id, const char *format, ...)

@@ -286,5 +286,48 @@ def test_the_manual_and_the_help_name_the_same_options():
     assert told - options == set() and options - told <= {"config", "help", "version"}, (told ^ options)
 
 
+def test_check_finds_what_the_start_would_find():
+    """A configuration whose files are broken is not called good."""
+    with Scratch("check") as scratch:
+        ca = Authority(scratch)
+        smimed = Smimed(scratch, trust_config(ca) + RULES, start=False)
+        done = smimectl("check", smimed.file)
+        assert done.returncode == 0, done
+        junk = ca.anchors / "junk.pem"
+        junk.write_text("this is no certificate\n")
+        done = smimectl("check", smimed.file)
+        assert done.returncode == 2 and b"junk.pem" in done.stdout + done.stderr, done
+        junk.unlink()
+        ldif = scratch.path / "broken.ldif"
+        ldif.write_text("dn: cn=x\nmail no colon\n")
+        smimed.configure(trust_config(ca) + f'directory "d" {{\n    ldif = "{ldif}"\n}}\n' + RULES)
+        done = smimectl("check", smimed.file)
+        assert done.returncode != 0 and b"broken.ldif" in done.stdout + done.stderr, done
+
+
+def test_debug_lines_for_one_address():
+    """log_debug_for an address: that message is explained in the log, no other is."""
+    with Scratch("debug") as scratch:
+        ca = Authority(scratch)
+        smimed = Smimed(scratch, "sender_identity = off\nlog_debug_for = alice@example.test\n" + trust_config(ca) + RULES,
+                        start=False)
+        for name in ("alice", "dora"):
+            ca.install_pair(smimed.keys, *ca.user(f"{name}@example.test", name))
+        smimed.start()
+        sink = Sink(scratch)
+        postfix = Postfix(scratch, sink.port, smimed.milter)
+        for name in ("dora", "alice"):
+            sender = f"{name}@example.test"
+            code, text = submit(postfix.port, sender, ["x@remote.test"], mail(sender, "x@remote.test"))
+            assert code == 250, text
+        outcomes = smimed.wait_outcomes(2)
+        lines = [line for line in smimed.text().splitlines() if " result=" not in line and "rule" in line]
+        assert lines, smimed.text()
+        assert len(outcomes) == 2
+        ids = {line.split(":")[0].split()[-1] for line in lines}
+        alices = [line for line in smimed.text().splitlines() if " result=" in line and "from=alice@" in line]
+        assert len(ids) == 1 and alices[0].startswith(ids.pop()), smimed.text()
+
+
 if __name__ == "__main__":
     main(globals())
