@@ -80,7 +80,7 @@ directory "people" {{
 inbound_daemons = INBOUND
 rule "both" {{
     direction = out
-    recipient = bob@partner.example
+    recipient = *@partner.example
     sign = always
     encrypt = always
 }}
@@ -151,7 +151,13 @@ def outbound(it):
     step(b"multipart/signed" in inner, "openssl cms -decrypt with bob's key finds a signed entity")
     step(b"Signed and sealed." in openssl_verify(inner, it.ca.root, it.ca.cert), "openssl cms -verify: the signature is good")
 
-    title("Outbound 4: mallory is nobody the directory knows: his mail is refused, not sent unsigned")
+    title("Outbound 4: eve@partner.example has no certificate, and the rule says encrypt: refused, never sent plain")
+    code, answer = submit(it.postfix.ports["out"], "alice@example.org", ["eve@partner.example"],
+                          mail("alice@example.org", "eve@partner.example", "Secret", "Never in plain."))
+    print(textwrap.indent(textwrap.fill(answer.strip(), 96), "    "))
+    step(code == 550 and not it.sink.messages, "refused with a reply that says who, why and what to do")
+
+    title("Outbound 5: mallory is nobody the directory knows: his mail is refused, not sent unsigned")
     code, answer = submit(it.postfix.ports["out"], "mallory@example.org", ["dave@elsewhere.example"],
                           mail("mallory@example.org", "dave@elsewhere.example", "Unsigned", "No signature."))
     print(textwrap.indent(textwrap.fill(answer.strip(), 96), "    "))
@@ -219,7 +225,7 @@ def main():
         for line in it.smimed.text().splitlines():
             if " result=" in line:
                 print(textwrap.indent(textwrap.fill(line, 110, subsequent_indent="    "), "    "))
-        step(len(it.smimed.outcomes()) == 6, "six messages, six outcome lines")
+        step(len(it.smimed.outcomes()) == 7, "seven messages, seven outcome lines")
     print(f"\n{BOLD}All of it worked{PLAIN}, in {time.monotonic() - begin:.0f} s; the scratch folder is gone.")
 
 
