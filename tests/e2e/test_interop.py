@@ -110,12 +110,19 @@ class Gpgsm:
             self._run("--import", cert)
         for name, (key, cert) in people.items():
             p12 = self.path / f"{name}.p12"
+            self._import(key, cert, p12)
+
+    def _run(self, *arguments, check=True):
+        return run("gpgsm", "--homedir", self.home, *arguments, stdin=b"x\n" * 8, check=check)
+
+    def _import(self, key, cert, p12):
+        """gpgsm 2.2 fails to decrypt some PKCS#12 files, by chance of their salt: it gets a new one then."""
+        for attempt in range(5):
             run("openssl", "pkcs12", "-export", "-inkey", key, "-in", cert, "-passout", "pass:x", "-keypbe", "PBE-SHA1-3DES",
                 "-certpbe", "PBE-SHA1-3DES", "-macalg", "sha1", "-out", p12)
-            self._run("--import", p12)
-
-    def _run(self, *arguments):
-        return run("gpgsm", "--homedir", self.home, *arguments, stdin=b"x\n" * 8)
+            done = self._run("--import", p12, check=attempt == 4)
+            if done.returncode == 0:
+                return
 
     def _file(self, name, octets):
         path = self.path / name
