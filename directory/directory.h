@@ -19,7 +19,12 @@
 
 enum directory_kind { DIRECTORY_USER, DIRECTORY_CONTACT, DIRECTORY_GROUP };
 
-enum { DIRECTORY_LIMIT_ADDRESSES = 1000, DIRECTORY_LIMIT_CERTIFICATES = 200 };
+enum {
+    DIRECTORY_LIMIT_ADDRESSES = 1000,
+    DIRECTORY_LIMIT_CERTIFICATES = 200,
+    DIRECTORY_LIMIT_MEMBERS = 100000, /* of one group, in one attribute */
+    DIRECTORY_LIMIT_BATCH = 500,      /* questions of one search; backends cut larger ones */
+};
 
 struct directory_entry {
     enum directory_kind kind;
@@ -30,20 +35,54 @@ struct directory_entry {
     struct pki_certificates
         certificates;        /* userSMIMECertificate, userCertificate[;binary]; unjudged */
     size_t bad_certificates; /* values that could not be parsed */
+    /* Of a group, complete (ranges are followed): NULL-terminated, or NULL. */
+    char **member_dns;       /* member, uniqueMember (without its UID) */
+    char **member_addresses; /* rfc822MailMember: an address, or a name of the same directory */
+    char **member_urls;      /* memberURL: ldap:///base??scope?filter */
 };
 
 void directory_entry_free(struct directory_entry **entry);
 
 struct directory;
 
+/* Several questions of one kind at once: pipelined and batched by the backend, one wait for all. */
+struct directory_questions {
+    const char *const *list;
+    size_t count;
+    int64_t deadline_ms; /* of clock_monotonic_ms; then ERR_TEMP */
+};
+
+/* `list[i]` answers question i, NULL: not there. Freed with directory_entries_free. */
+struct directory_entries {
+    struct directory_entry **list;
+    size_t count, cap;
+};
+void directory_entries_free(struct directory_entries *entries);
+
 struct directory_ops {
     const char *name; /* "ldif", "ldap" */
-    /* `address` is formatted. Several entries with that address: user before contact before group.
-     * *out is returned: directory_entry_free. */
-    enum err_code (*find_address)(struct directory *directory, const char *address,
-                                  struct directory_entry **out, struct err *err);
-    enum err_code (*find_login)(struct directory *directory, const char *login,
+    /* `list` holds formatted addresses. Several entries with one address: user before contact
+     * before group. ERR_OK with NULLs for those that are not there; ERR_TEMP: could not ask, and
+     * nothing is answered. */
+    enum err_code (*find_addresses)(struct directory *directory,
+                                    const struct directory_questions *questions,
+                                    struct directory_entries *out, struct err *err);
+    /* By distinguished name. */
+    enum err_code (*find_dns)(struct directory *directory,
+                              const struct directory_questions *questions,
+                              struct directory_entries *out, struct err *err);
+    /* Everything that the memberURLs find, in one list without NULLs. ERR_PERM: not a URL that we
+     * ask (its host is ignored). ERR_LIMIT: more than `limit` entries. */
+    enum err_code (*find_urls)(struct directory *directory,
+                               const struct directory_questions *questions, size_t limit,
+                               struct directory_entries *out, struct err *err);
+    enum err_code (*find_login)(struct directory *directory, const char *login, int64_t deadline_ms,
                                 struct directory_entry **out, struct err *err);
+    /* May `person` send as `address` (an attribute of the owner that names him, or a filter)?
+     * ERR_OK: yes, ERR_NOTFOUND: no, ERR_TEMP. */
+    enum err_code (*find_send_as)(struct directory *directory,
+                                  const struct directory_entry *person, const char *address,
+                                  int64_t deadline_ms, struct err *err);
     void (*free)(struct directory *directory);
 };
 
@@ -58,10 +97,28 @@ ERR_CHECKED enum err_code directory_new(const struct conf_directory *conf, struc
                                         struct err *err);
 void directory_free(struct directory **directory);
 
+/* As the operations above; the answers are checked to be whole. */
+ERR_CHECKED enum err_code directory_find_addresses(struct directory *directory,
+                                                   const struct directory_questions *questions,
+                                                   struct directory_entries *out, struct err *err);
+ERR_CHECKED enum err_code directory_find_dns(struct directory *directory,
+                                             const struct directory_questions *questions,
+                                             struct directory_entries *out, struct err *err);
+ERR_CHECKED enum err_code directory_find_urls(struct directory *directory,
+                                              const struct directory_questions *questions,
+                                              size_t limit, struct directory_entries *out,
+                                              struct err *err);
+/* One address: ERR_OK, ERR_NOTFOUND, ERR_TEMP. */
 ERR_CHECKED enum err_code directory_find_address(struct directory *directory, const char *address,
-                                                 struct directory_entry **out, struct err *err);
+                                                 int64_t deadline_ms, struct directory_entry **out,
+                                                 struct err *err);
 ERR_CHECKED enum err_code directory_find_login(struct directory *directory, const char *login,
-                                               struct directory_entry **out, struct err *err);
+                                               int64_t deadline_ms, struct directory_entry **out,
+                                               struct err *err);
+ERR_CHECKED enum err_code directory_find_send_as(struct directory *directory,
+                                                 const struct directory_entry *person,
+                                                 const char *address, int64_t deadline_ms,
+                                                 struct err *err);
 
 /* Backend constructors. */
 ERR_CHECKED enum err_code directory_ldif_new(const struct conf_directory *conf,

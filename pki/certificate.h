@@ -19,6 +19,7 @@
 #include "util/buf.h"
 
 struct pki_certificate;
+struct pki_pointers;
 
 enum pki_use { PKI_USE_SIGN, PKI_USE_ENCRYPT };
 
@@ -64,6 +65,10 @@ void pki_certificate_free(struct pki_certificate **certificate);
 
 const struct pki_certificate_facts *pki_certificate_get(const struct pki_certificate *certificate);
 X509 *pki_certificate_get0_x509(const struct pki_certificate *certificate); /* borrowed */
+/* The certificate that an X509 of ours belongs to; NULL: none. Borrowed. */
+struct pki_certificate *pki_certificate_of(const X509 *x509);
+/* Where it points to (pki/pointer.h); borrowed. */
+const struct pki_pointers *pki_certificate_get0_pointers(const struct pki_certificate *certificate);
 struct span pki_certificate_der(const struct pki_certificate *certificate); /* borrowed */
 bool pki_certificate_is(const struct pki_certificate *a, const struct pki_certificate *b);
 
