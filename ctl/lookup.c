@@ -7,6 +7,7 @@
 #include "ctl/certificate.h"
 #include "ctl/command.h"
 #include "ctl/context.h"
+#include "ctl/people.h"
 #include "flow/names.h"
 #include "mime/address.h"
 #include "util/clock.h"
@@ -80,12 +81,14 @@ static int
 lookup_run(struct flow_services *services, const char *address, const char *trust, bool sign,
            bool json)
 {
-    struct directory_lookup_question question = { .trust = flow_services_trust(services, trust),
-                                                  .revocation = flow_names_revocation(
-                                                      services->conf->global.revocation_outbound),
-                                                  .policy = &services->leaf_policy,
-                                                  .now = clock_now_s(),
-                                                  .all = true };
+    struct directory_lookup_question question = {
+        .trust = flow_services_trust(services, trust),
+        .revocation = flow_names_revocation(services->conf->global.revocation_outbound),
+        .policy = &services->leaf_policy,
+        .now = clock_now_s(),
+        .deadline_ms = clock_monotonic_ms() + CTL_PEOPLE_TIMEOUT_MS,
+        .all = true
+    };
     struct directory_lookup_result result = { .list = NULL };
     char formatted[MIME_ADDRESS_SIZE];
     struct err err = ERR_INIT;

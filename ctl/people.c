@@ -12,7 +12,8 @@ ctl_people_find(struct flow_services *services, const char *address, enum pki_us
         .trust = flow_services_trust(services, trust),
         .revocation = flow_names_revocation(services->conf->global.revocation_outbound),
         .policy = &services->leaf_policy,
-        .now = clock_now_s()
+        .now = clock_now_s(),
+        .deadline_ms = clock_monotonic_ms() + CTL_PEOPLE_TIMEOUT_MS,
     };
 
     /* Without a trust set the lookup would ask for no path at all: here that is a wrong

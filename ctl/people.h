@@ -11,6 +11,9 @@
 #include "directory/lookup.h"
 #include "flow/services.h"
 
+/* An administrator waits as long as a message would. */
+enum { CTL_PEOPLE_TIMEOUT_MS = 15000 };
+
 /* One question of the outbound direction. */
 ERR_CHECKED enum err_code ctl_people_find(struct flow_services *services, const char *address,
                                           enum pki_use use, const char *trust,

@@ -30,7 +30,7 @@ struct directory_entry {
     enum directory_kind kind;
     char *dn;
     char *primary;    /* primary SMTP address in mime_address_format: the "SMTP:" value of
-                         proxyAddresses, else the    first mail value; NULL: none */
+                         proxyAddresses, else the first mail value; NULL: none */
     char **addresses; /* all of them, formatted, primary first; NULL-terminated */
     struct pki_certificates
         certificates;        /* userSMIMECertificate, userCertificate[;binary]; unjudged */
@@ -58,11 +58,15 @@ struct directory_entries {
     size_t count, cap;
 };
 void directory_entries_free(struct directory_entries *entries);
+/* For backends: `entry` (NULL: not there) is taken on success. */
+ERR_CHECKED enum err_code directory_entries_append(struct directory_entries *entries,
+                                                   struct directory_entry *entry, struct err *err);
 
 struct directory_ops {
     const char *name; /* "ldif", "ldap" */
-    /* `list` holds formatted addresses. Several entries with one address: user before contact
-     * before group. ERR_OK with NULLs for those that are not there; ERR_TEMP: could not ask, and
+    /* `list` holds formatted addresses, or names without '@' as rfc822MailMember has them: the cn
+     * of a nisMailAlias, else a login. Several entries with one address: user before contact before
+     * group. ERR_OK with NULLs for those that are not there; ERR_TEMP: could not ask, and
      * nothing is answered. */
     enum err_code (*find_addresses)(struct directory *directory,
                                     const struct directory_questions *questions,
@@ -80,9 +84,8 @@ struct directory_ops {
                                 struct directory_entry **out, struct err *err);
     /* May `person` send as `address` (an attribute of the owner that names him, or a filter)?
      * ERR_OK: yes, ERR_NOTFOUND: no, ERR_TEMP. */
-    enum err_code (*find_send_as)(struct directory *directory,
-                                  const struct directory_entry *person, const char *address,
-                                  int64_t deadline_ms, struct err *err);
+    enum err_code (*find_send_as)(struct directory *directory, const struct directory_entry *person,
+                                  const char *address, int64_t deadline_ms, struct err *err);
     void (*free)(struct directory *directory);
 };
 

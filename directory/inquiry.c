@@ -200,7 +200,8 @@ directory_inquiry_ask_directory(struct directory_inquiry *inquiry,
     char source[sizeof inquiry->result->list->source];
     enum err_code code;
 
-    code = directory_find_address(directory, inquiry->question->address, &entry, &mine);
+    code = directory_find_address(directory, inquiry->question->address,
+                                  inquiry->question->deadline_ms, &entry, &mine);
     switch (code) {
     case ERR_OK:
         snprintf(source, sizeof source, "directory:%s", directory->name);

@@ -115,7 +115,7 @@ directory_lookup_result_free(struct directory_lookup_result *result)
 
 enum err_code
 directory_lookup_person(struct directory_lookup *lookup, const char *address, const char *login,
-                        struct directory_entry **out, struct err *err)
+                        int64_t deadline_ms, struct directory_entry **out, struct err *err)
 {
     struct err temp = ERR_INIT;
 
@@ -123,8 +123,9 @@ directory_lookup_person(struct directory_lookup *lookup, const char *address, co
     for (size_t i = 0; i < lookup->directory_count; i++) {
         struct err mine = ERR_INIT;
         enum err_code code =
-            login ? directory_find_login(lookup->directories[i], login, out, &mine)
-                  : directory_find_address(lookup->directories[i], address, out, &mine);
+            login
+                ? directory_find_login(lookup->directories[i], login, deadline_ms, out, &mine)
+                : directory_find_address(lookup->directories[i], address, deadline_ms, out, &mine);
 
         if (code == ERR_OK)
             return ERR_OK;

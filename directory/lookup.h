@@ -41,8 +41,9 @@ struct directory_lookup_question {
     enum pki_revocation revocation;
     const struct pki_leaf_policy *policy;
     time_t now;
-    bool all; /* ask and judge every source, also behind the one that has an answer
-                 (smimectl lookup); the mail flow stops there */
+    int64_t deadline_ms; /* of clock_monotonic_ms, for directories */
+    bool all;            /* ask and judge every source, also behind the one that has an answer
+                            (smimectl lookup); the mail flow stops there */
 };
 
 struct directory_candidate {
@@ -79,7 +80,8 @@ void directory_lookup_result_free(struct directory_lookup_result *result);
 /* Who has this address or login, over all directories in order. As directory_find_*. */
 ERR_CHECKED enum err_code directory_lookup_person(struct directory_lookup *lookup,
                                                   const char *address, const char *login,
-                                                  struct directory_entry **out, struct err *err);
+                                                  int64_t deadline_ms, struct directory_entry **out,
+                                                  struct err *err);
 size_t directory_lookup_directory_count(const struct directory_lookup *lookup);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "directory/dn.h"
 #include "mime/address.h"
 #include "util/log.h"
 
@@ -140,12 +141,69 @@ take_names(struct directory_person *person, const struct conf_directory *conf,
                 code = append_address(person, record, &record->list[i], &has_primary, err);
         }
     }
+    static const char *const alias[] = { "nisMailAlias", NULL };
+    person->is_alias = has_class(record, alias);
+    for (size_t i = 0; i < record->count && code == ERR_OK && person->is_alias; i++) {
+        if (has_type(&record->list[i], "cn") && record->list[i].value.n > 0)
+            code = append_login(person, record->list[i].value, err);
+    }
     if (person->kind != DIRECTORY_USER)
         return code;
     for (char **type = conf->login_attributes; *type; type++) {
         for (size_t i = 0; i < record->count && code == ERR_OK; i++) {
             if (has_type(&record->list[i], *type) && record->list[i].value.n > 0)
                 code = append_login(person, record->list[i].value, err);
+        }
+    }
+    return code;
+}
+
+/* ---- members --------------------------------------------------------------------------------- */
+
+struct members {
+    const char *type;
+    bool is_name; /* a Name and Optional UID: the UID is no part of the name */
+    char ***list;
+    size_t *count;
+};
+
+static enum err_code
+append_member(const struct members *members, const struct directory_record *record,
+              const struct directory_attribute *attribute, struct err *err)
+{
+    struct span value = attribute->value;
+    if (members->is_name)
+        value = directory_dn_without_uid(value);
+    if (*members->count == DIRECTORY_LIMIT_MEMBERS)
+        return err_set(err, ERR_LIMIT, "%.200s:%u: more than %d members", record->file,
+                       attribute->line, DIRECTORY_LIMIT_MEMBERS);
+    if (value.n == 0 || memchr(value.p, '\0', value.n))
+        return err_set(err, ERR_PERM, "%.200s:%u: %.100s: a member without a name", record->file,
+                       attribute->line, attribute->name);
+    char *text = span_dup(value);
+    enum err_code code =
+        text ? append_text(members->list, members->count, text, err) : out_of_memory(err);
+    free(text);
+    return code;
+}
+
+static enum err_code
+take_members(struct directory_person *person, const struct directory_record *record,
+             struct err *err)
+{
+    const struct members kinds[] = {
+        { "member", false, &person->member_dns, &person->member_dn_count },
+        { "uniqueMember", true, &person->member_dns, &person->member_dn_count },
+        { "rfc822MailMember", false, &person->member_addresses, &person->member_address_count },
+        { "memberURL", false, &person->member_urls, &person->member_url_count },
+    };
+    enum err_code code = ERR_OK;
+    if (person->kind != DIRECTORY_GROUP)
+        return ERR_OK;
+    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+        for (size_t i = 0; i < record->count && code == ERR_OK; i++) {
+            if (has_type(&record->list[i], kinds[k].type))
+                code = append_member(&kinds[k], record, &record->list[i], err);
         }
     }
     return code;
@@ -228,9 +286,11 @@ directory_person_new(const struct conf_directory *conf, const struct directory_r
         goto out;
     }
     code = take_names(person, conf, record, err);
-    if (code == ERR_OK && (person->address_count > 0 || person->login_count > 0))
+    if (code == ERR_OK)
+        code = take_members(person, record, err);
+    if (code == ERR_OK)
         code = take_values(person, record, err);
-    if (code == ERR_OK && (person->address_count > 0 || person->login_count > 0)) {
+    if (code == ERR_OK) {
         *out = person;
         person = NULL;
     }
@@ -239,20 +299,27 @@ out:
     return code;
 }
 
+static void
+free_texts(char **list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(list[i]);
+    free(list);
+}
+
 void
 directory_person_free(struct directory_person **person)
 {
     if (!person || !*person)
         return;
     struct directory_person *p = *person;
-    for (size_t i = 0; i < p->address_count; i++)
-        free(p->addresses[i]);
-    for (size_t i = 0; i < p->login_count; i++)
-        free(p->logins[i]);
+    free_texts(p->addresses, p->address_count);
+    free_texts(p->logins, p->login_count);
+    free_texts(p->member_dns, p->member_dn_count);
+    free_texts(p->member_addresses, p->member_address_count);
+    free_texts(p->member_urls, p->member_url_count);
     for (size_t i = 0; i < p->value_count; i++)
         free((void *)p->values[i].p);
-    free(p->addresses);
-    free(p->logins);
     free(p->values);
     free(p->dn);
     pki_certificates_free(&p->certificates);
@@ -261,21 +328,38 @@ directory_person_free(struct directory_person **person)
 }
 
 static enum err_code
-copy_texts(const struct directory_person *person, struct directory_entry *entry, struct err *err)
+copy_list(char *const *list, size_t count, char ***out, struct err *err)
 {
-    entry->dn = strdup(person->dn);
-    entry->addresses = calloc(person->address_count + 1, sizeof *entry->addresses);
-    if (!entry->dn || !entry->addresses)
+    char **copy = *out = calloc(count + 1, sizeof *copy);
+    if (!copy)
         return out_of_memory(err);
-    for (size_t i = 0; i < person->address_count; i++) {
-        entry->addresses[i] = strdup(person->addresses[i]);
-        if (!entry->addresses[i])
+    for (size_t i = 0; i < count; i++) {
+        copy[i] = strdup(list[i]);
+        if (!copy[i])
             return out_of_memory(err);
     }
-    if (person->address_count == 0)
-        return ERR_OK;
-    entry->primary = strdup(person->addresses[0]);
-    return entry->primary ? ERR_OK : out_of_memory(err);
+    return ERR_OK;
+}
+
+static enum err_code
+copy_texts(const struct directory_person *person, struct directory_entry *entry, struct err *err)
+{
+    enum err_code code =
+        copy_list(person->addresses, person->address_count, &entry->addresses, err);
+    if (code == ERR_OK && person->member_dn_count > 0)
+        code = copy_list(person->member_dns, person->member_dn_count, &entry->member_dns, err);
+    if (code == ERR_OK && person->member_address_count > 0)
+        code = copy_list(person->member_addresses, person->member_address_count,
+                         &entry->member_addresses, err);
+    if (code == ERR_OK && person->member_url_count > 0)
+        code = copy_list(person->member_urls, person->member_url_count, &entry->member_urls, err);
+    if (code == ERR_OK)
+        entry->dn = strdup(person->dn);
+    if (code == ERR_OK && person->address_count > 0)
+        entry->primary = strdup(person->addresses[0]);
+    if (code == ERR_OK && (!entry->dn || (person->address_count > 0 && !entry->primary)))
+        code = out_of_memory(err);
+    return code;
 }
 
 enum err_code

@@ -1,7 +1,6 @@
 /*
- * An entry of a directory file, kept small: addresses, logins, and certificates as bytes until
- * somebody asks for them.                                     RFC 4519, RFC 4523, RFC 2798; MS
- * proxyAddresses
+ * An entry of a directory as its attributes say: kind, addresses, logins, members, and certificates
+ * as bytes until somebody asks for them.         RFC 4519, RFC 4523, RFC 2798; MS proxyAddresses
  *
  * Parsing a certificate costs as much as all the rest of an entry; a file of 100,000 people would
  * take a quarter of a minute at every reload. So an entry's certificates are parsed when it is
@@ -20,8 +19,11 @@ struct directory_person {
     char *dn;
     char **addresses; /* formatted, primary first */
     size_t address_count;
-    char **logins; /* of users only */
+    char **logins; /* of users; of a nisMailAlias its cn */
     size_t login_count;
+    bool is_alias;                                        /* a nisMailAlias */
+    char **member_dns, **member_addresses, **member_urls; /* of groups */
+    size_t member_dn_count, member_address_count, member_url_count;
     struct span *values; /* certificates as they stood there, userSMIMECertificate first */
     size_t value_count;
     bool parsed; /* `certificates` and `bad` are filled */
@@ -29,8 +31,9 @@ struct directory_person {
     size_t bad;
 };
 
-/* Makes an entry of a record; *out is NULL if the record has neither address nor login (a
- * container). ERR_PERM with "file:line:" for an address that is none, ERR_LIMIT, ERR_NOMEM. */
+/* Makes an entry of a record, which may have neither address nor login: a member without address is
+ * not a member that is not there. ERR_PERM with "file:line:" for an address that is none,
+ * ERR_LIMIT, ERR_NOMEM. */
 ERR_CHECKED enum err_code directory_person_new(const struct conf_directory *conf,
                                                const struct directory_record *record,
                                                struct directory_person **out, struct err *err);

@@ -291,3 +291,42 @@ directory_record_parse(const char *file, struct span text, directory_record_fn *
     buf_free(&reader.value);
     return code;
 }
+
+/* ---- copies ---------------------------------------------------------------------------------- */
+
+enum err_code
+directory_attributes_copy(const struct directory_record *record, size_t limit_bytes,
+                          struct directory_attributes *out, struct err *err)
+{
+    *out = (struct directory_attributes){ .list = calloc(record->count + 1, sizeof *out->list) };
+    if (!out->list)
+        return err_set(err, ERR_NOMEM, "no memory for a directory record");
+    for (size_t i = 0; i < record->count; i++) {
+        const struct directory_attribute *from = &record->list[i];
+        size_t n = strlen(from->name) + 1;
+        if (from->value.n > limit_bytes)
+            continue;
+        char *block = malloc(n + from->value.n + 1);
+        if (!block) {
+            directory_attributes_free(out);
+            return err_set(err, ERR_NOMEM, "no memory for a directory record");
+        }
+        memcpy(block, from->name, n);
+        if (from->value.n > 0)
+            memcpy(block + n, from->value.p, from->value.n);
+        block[n + from->value.n] = '\0';
+        out->list[out->count++] = (struct directory_attribute){
+            .name = block, .value = span_of(block + n, from->value.n), .line = from->line
+        };
+    }
+    return ERR_OK;
+}
+
+void
+directory_attributes_free(struct directory_attributes *attributes)
+{
+    for (size_t i = 0; i < attributes->count; i++)
+        free((void *)attributes->list[i].name);
+    free(attributes->list);
+    *attributes = (struct directory_attributes){ .list = NULL };
+}

@@ -46,4 +46,15 @@ ERR_CHECKED enum err_code directory_record_parse(const char *file, struct span t
                                                  directory_record_fn *each, void *context,
                                                  struct err *err);
 
+/* Copies of attributes, without values of more than `limit_bytes`; ERR_NOMEM. */
+struct directory_attributes {
+    struct directory_attribute *list;
+    size_t count;
+};
+ERR_CHECKED enum err_code directory_attributes_copy(const struct directory_record *record,
+                                                    size_t limit_bytes,
+                                                    struct directory_attributes *out,
+                                                    struct err *err);
+void directory_attributes_free(struct directory_attributes *attributes);
+
 #endif

@@ -96,6 +96,7 @@ facts_answer(enum err_code code, const struct err *asked, struct directory_looku
 struct facts_question {
     const char *address; /* formatted */
     const struct pki_trust *trust;
+    int64_t deadline_ms;
     bool key; /* a signing pair, not an encryption certificate */
 };
 
@@ -112,6 +113,7 @@ facts_ask(const struct flow_message *message, const struct facts_question *quest
         .revocation = flow_names_revocation(message->conf->global.revocation_outbound),
         .policy = &services->leaf_policy,
         .now = clock_now_s(),
+        .deadline_ms = question->deadline_ms,
     };
 
     /* The lookup takes a missing trust set for "do not ask": here it means that nothing is trusted.
@@ -152,7 +154,7 @@ facts_load_identity(const struct flow_message *message, struct flow_facts *facts
 
     if (sender.directory && (message->login || message->sender[0]))
         code = directory_lookup_person(lookup, message->login ? NULL : message->sender,
-                                       message->login, &person, &asked);
+                                       message->login, facts->deadline_ms, &person, &asked);
     if (code == ERR_NOMEM || code == ERR_BUG)
         return err_set(err, code, "%s", asked.text);
     if (code == ERR_OK) {
@@ -179,6 +181,7 @@ facts_load_signing(const struct flow_message *message, struct flow_facts *facts,
 {
     const struct conf_rule *rule = policy_outbound_sign_rule(&facts->policy);
     struct facts_question question = { .address = facts->policy.from,
+                                       .deadline_ms = facts->deadline_ms,
                                        .trust = facts_find_own_trust(message, rule),
                                        .key = true };
     enum err_code code;
@@ -211,6 +214,7 @@ facts_load_recipient(struct flow_message *message, struct flow_facts *facts, siz
     struct flow_recipient *recipient = &message->recipients[index];
     struct policy_recipient *policy = &facts->recipients[index];
     struct facts_question question = { .address = recipient->address,
+                                       .deadline_ms = facts->deadline_ms,
                                        .trust = flow_services_trust(message->services,
                                                                     recipient->rule->trust) };
     enum err_code code = ERR_OK;
@@ -274,6 +278,7 @@ facts_load_escrow(struct flow_message *message, struct flow_facts *facts, struct
         char formatted[MIME_ADDRESS_SIZE];
         struct err found = ERR_INIT;
         struct facts_question question = { .address = formatted,
+                                           .deadline_ms = facts->deadline_ms,
                                            .trust = facts_find_own_trust(message, rule) };
 
         code = mime_address_format(span_str(facts->escrow_addresses[i]), formatted, &found);
@@ -306,7 +311,8 @@ static enum err_code
 facts_load_self(const struct flow_message *message, struct flow_facts *facts, struct err *err)
 {
     const struct conf_rule *rule = policy_outbound_encrypt_rule(&facts->policy);
-    struct facts_question question = { .address = facts->policy.from };
+    struct facts_question question = { .address = facts->policy.from,
+                                       .deadline_ms = facts->deadline_ms };
 
     if (!rule)
         rule = policy_outbound_sign_rule(&facts->policy);
@@ -350,6 +356,7 @@ flow_facts_load(struct flow_message *message, struct flow_facts *facts, int64_t 
 {
     enum err_code code = ERR_OK;
 
+    facts->deadline_ms = deadline_ms;
     /* What the message already is changes what must be asked. */
     policy_outbound_needs(&facts->policy, &facts->needs);
     if (facts->needs.identity)

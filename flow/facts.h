@@ -24,6 +24,7 @@ enum { FLOW_LIMIT_ESCROW = 100 };
 struct flow_facts {
     struct policy_outbound_facts policy;
     struct policy_outbound_needs needs;
+    int64_t deadline_ms;                 /* of flow_facts_load */
     struct policy_recipient *recipients; /* what `policy` points to */
     struct policy_sender_answer identity;
     bool identity_asked;

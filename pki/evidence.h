@@ -93,8 +93,8 @@ ERR_CHECKED enum err_code pki_evidence_get_crl(struct pki_evidence *evidence,
                                                struct err *err);
 
 /* What OCSP says of a certificate: the responders of its AIA in order, GET where the request fits
- * (RFC 5019), else POST. ERR_OK also for revoked and unknown: see result->status. Free the result in
- * any case. */
+ * (RFC 5019), else POST. ERR_OK also for revoked and unknown: see result->status. Free the result
+ * in any case. */
 struct pki_evidence_ocsp_question {
     const struct pki_certificate *certificate;
     const struct pki_certificate *issuer;

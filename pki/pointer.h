@@ -18,7 +18,7 @@
 #include "util/span.h"
 
 enum {
-    PKI_POINTER_URLS = 8,   /* of one list */
+    PKI_POINTER_URLS = 8,    /* of one list */
     PKI_POINTER_POINTS = 16, /* distribution points */
     PKI_POINTER_URL_BYTES = 2048,
 };
@@ -41,8 +41,8 @@ struct pki_pointers {
     struct pki_pointer_urls freshest; /* of delta CRLs */
     struct pki_pointer_urls issuers;  /* caIssuers */
     struct pki_pointer_urls ocsp;
-    bool nocheck;      /* id-pkix-ocsp-nocheck */
-    void *private_;    /* what the spans point into */
+    bool nocheck;   /* id-pkix-ocsp-nocheck */
+    void *private_; /* what the spans point into */
 };
 
 /* ERR_NOMEM alone: an extension that cannot be read names nothing. *out is returned:

@@ -49,7 +49,7 @@ found(struct directory *directory, const char *address)
 {
     struct err err = ERR_INIT;
     struct directory_entry *entry = NULL;
-    if (directory_find_address(directory, address, &entry, &err) != ERR_OK)
+    if (directory_find_address(directory, address, INT64_MAX, &entry, &err) != ERR_OK)
         fail_msg("%s", err.text);
     return entry;
 }
@@ -67,7 +67,7 @@ assert_login(struct directory *directory, const char *login, enum err_code wante
 {
     struct err err = ERR_INIT;
     struct directory_entry *entry = NULL;
-    enum err_code code = directory_find_login(directory, login, &entry, &err);
+    enum err_code code = directory_find_login(directory, login, INT64_MAX, &entry, &err);
     assert_int_equal(code, wanted);
     if (dn)
         assert_string_equal(entry->dn, dn);
@@ -116,10 +116,10 @@ who_is_not_there_is_an_answer(void **state)
     for (size_t i = 0; i < sizeof absent / sizeof absent[0]; i++) {
         struct err err = ERR_INIT;
         struct directory_entry *e = NULL;
-        assert_int_equal(directory_find_address(d, absent[i], &e, &err), ERR_NOTFOUND);
+        assert_int_equal(directory_find_address(d, absent[i], INT64_MAX, &e, &err), ERR_NOTFOUND);
         assert_null(e);
         err_reset(&err);
-        assert_int_equal(directory_find_login(d, absent[i], &e, &err), ERR_NOTFOUND);
+        assert_int_equal(directory_find_login(d, absent[i], INT64_MAX, &e, &err), ERR_NOTFOUND);
     }
     directory_free(&d);
     d = loaded("");
@@ -198,11 +198,162 @@ a_login_finds_users_only_and_never_one_of_two(void **state)
     assert_login(d, "alic", ERR_NOTFOUND, NULL);
     struct err err = ERR_INIT;
     struct directory_entry *e = NULL;
-    assert_int_equal(directory_find_login(d, "nomail", &e, &err), ERR_OK);
+    assert_int_equal(directory_find_login(d, "nomail", INT64_MAX, &e, &err), ERR_OK);
     assert_null(e->primary);
     assert_null(e->addresses[0]);
     directory_entry_free(&e);
     directory_free(&d);
+}
+
+static const char groups[] =
+    "dn: cn=Alice,ou=People,o=Corp\nobjectClass: inetOrgPerson\nuid: alice\n"
+    "mail: alice@x.example\nou: Sales\n\n"
+    "dn: cn=Bob\\, Jr.,ou=People,o=Corp\nobjectClass: inetOrgPerson\nuid: bob\nou: Sales\n\n"
+    "dn: cn=Ext,ou=People,o=Corp\nobjectClass: contact\nmail: ext@y.example\n\n"
+    "dn: cn=All,ou=Groups,o=Corp\nobjectClass: groupOfNames\nmail: all@x.example\n"
+    "publicDelegates: CN=alice, ou=people, o=corp\n"
+    "member: CN=alice,OU=people,O=corp\nmember: cn=gone,o=corp\n\n"
+    "dn: cn=Unique,ou=Groups,o=Corp\nobjectClass: groupOfUniqueNames\n"
+    "uniqueMember: cn=Alice,ou=People,o=Corp#'0101'B\n\n"
+    "dn: cn=Dyn,ou=Groups,o=Corp\nobjectClass: groupOfURLs\nmail: dyn@x.example\n"
+    "memberURL: ldap:///ou=People,o=Corp??one?(ou=sales)\n\n"
+    "dn: cn=root,o=Corp\nobjectClass: nisMailAlias\ncn: root\nrfc822MailMember: alice\n"
+    "rfc822MailMember: ext@y.example\n";
+
+static void
+members_of_every_kind_of_group_are_told(void **state)
+{
+    (void)state;
+    struct directory *d = loaded(groups);
+    struct directory_entry *e = found(d, "all@x.example");
+    assert_string_equal(e->member_dns[0], "CN=alice,OU=people,O=corp");
+    assert_string_equal(e->member_dns[1], "cn=gone,o=corp");
+    assert_null(e->member_dns[2]);
+    assert_null(e->member_urls);
+    directory_entry_free(&e);
+    e = found(d, "dyn@x.example");
+    assert_string_equal(e->member_urls[0], "ldap:///ou=People,o=Corp??one?(ou=sales)");
+    assert_null(e->member_dns);
+    directory_entry_free(&e);
+    e = found(d, "root");
+    assert_int_equal(e->kind, DIRECTORY_GROUP);
+    assert_string_equal(e->member_addresses[0], "alice");
+    assert_string_equal(e->member_addresses[1], "ext@y.example");
+    directory_entry_free(&e);
+    /* A name of an alias that is no alias is a login. */
+    assert_dn(d, "alice", "cn=Alice,ou=People,o=Corp");
+    assert_login(d, "root", ERR_NOTFOUND, NULL);
+    directory_free(&d);
+}
+
+static void
+entries_are_found_by_their_names_however_written(void **state)
+{
+    (void)state;
+    static const char *const dns[] = { "CN=alice,OU=people,O=corp", "cn=gone,o=corp",
+                                       "cn=bob\\2c jr., ou=people,o=corp", "no name",
+                                       "cn=unique,ou=groups,o=corp" };
+    struct err err = ERR_INIT;
+    struct directory *d = loaded(groups);
+    struct directory_entries entries;
+    assert_int_equal(
+        directory_find_dns(
+            d, &(struct directory_questions){ .list = dns, .count = 5, .deadline_ms = INT64_MAX },
+            &entries, &err),
+        ERR_OK);
+    assert_int_equal(entries.count, 5);
+    assert_string_equal(entries.list[0]->primary, "alice@x.example");
+    assert_null(entries.list[1]);
+    /* A member without address is there. */
+    assert_non_null(entries.list[2]);
+    assert_null(entries.list[2]->primary);
+    assert_null(entries.list[3]);
+    assert_string_equal(entries.list[4]->member_dns[0], "cn=Alice,ou=People,o=Corp");
+    directory_entries_free(&entries);
+    directory_free(&d);
+}
+
+static enum err_code
+ask_url(struct directory *d, const char *url, size_t limit, struct directory_entries *entries)
+{
+    struct err err = ERR_INIT;
+    return directory_find_urls(
+        d, &(struct directory_questions){ .list = &url, .count = 1, .deadline_ms = INT64_MAX },
+        limit, entries, &err);
+}
+
+static void
+a_member_url_finds_what_its_filter_says(void **state)
+{
+    (void)state;
+    struct directory *d = loaded(groups);
+    struct directory_entries entries;
+    const struct {
+        const char *url;
+        size_t wanted;
+    } cases[] = {
+        { "ldap:///ou=People,o=Corp??one?(ou=sales)", 2 },
+        { "ldap:///OU=people, O=corp??sub?(%26(ou=sales)(mail=*))", 1 },
+        { "ldap:///o=Corp??one?(ou=sales)", 0 },
+        { "ldap:///o=Corp??sub?(objectClass=*)", 7 },
+        { "ldap:///cn=Alice,ou=People,o=Corp??base", 1 },
+        { "ldap:///cn=Alice,ou=People,o=Corp", 1 },
+        { "ldap:///??sub?(uid=bob)", 1 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(ask_url(d, cases[i].url, 100, &entries), ERR_OK);
+        if (entries.count != cases[i].wanted)
+            fail_msg("%s: %zu", cases[i].url, entries.count);
+        directory_entries_free(&entries);
+    }
+    assert_int_equal(ask_url(d, cases[0].url, 1, &entries), ERR_LIMIT);
+    assert_int_equal(ask_url(d, "http:///x", 1, &entries), ERR_PERM);
+    assert_int_equal(ask_url(d, "ldap:///o=corp??sub?(a>=b)", 1, &entries), ERR_PERM);
+    assert_int_equal(ask_url(d, "ldap:///nothing", 1, &entries), ERR_PERM);
+    directory_free(&d);
+}
+
+static void
+who_may_send_as_is_what_the_owner_or_the_filter_says(void **state)
+{
+    (void)state;
+    static char *delegates[] = { (char *)"publicDelegates", NULL };
+    struct err err = ERR_INIT;
+    char *folder = testca_folder();
+    char path[4096];
+    testca_file(folder, "people.ldif", 0600, groups, strlen(groups));
+    snprintf(path, sizeof path, "%s/people.ldif", folder);
+    struct conf_directory conf = {
+        .name = (char *)"local",
+        .ldif = path,
+        .login_attributes = login_attributes,
+        .address_attributes = address_attributes,
+        .send_as_attributes = delegates,
+    };
+    struct directory *d = NULL;
+    assert_int_equal(directory_new(&conf, &d, &err), ERR_OK);
+    struct directory_entry *alice = found(d, "alice@x.example"), *ext = found(d, "ext@y.example");
+    assert_int_equal(directory_find_send_as(d, alice, "all@x.example", INT64_MAX, &err), ERR_OK);
+    assert_int_equal(directory_find_send_as(d, ext, "all@x.example", INT64_MAX, &err),
+                     ERR_NOTFOUND);
+    err_reset(&err);
+    assert_int_equal(directory_find_send_as(d, alice, "ext@y.example", INT64_MAX, &err),
+                     ERR_NOTFOUND);
+    err_reset(&err);
+    directory_free(&d);
+    conf.send_as_attributes = NULL;
+    conf.send_as_filter = (char *)"(&(mail=%a)(member=%d))";
+    assert_int_equal(directory_new(&conf, &d, &err), ERR_OK);
+    /* The filter compares octets: the owner has to write the name as it is. */
+    assert_int_equal(directory_find_send_as(d, alice, "all@x.example", INT64_MAX, &err), ERR_OK);
+    assert_int_equal(directory_find_send_as(d, ext, "all@x.example", INT64_MAX, &err),
+                     ERR_NOTFOUND);
+    err_reset(&err);
+    assert_int_equal(directory_find_send_as(d, alice, "*", INT64_MAX, &err), ERR_NOTFOUND);
+    directory_entry_free(&alice);
+    directory_entry_free(&ext);
+    directory_free(&d);
+    testca_folder_free(&folder);
 }
 
 static void
@@ -370,7 +521,7 @@ ask(void *context)
     for (int i = 0; i < 200; i++) {
         struct err err = ERR_INIT;
         struct directory_entry *entry = NULL;
-        if (directory_find_address(context, "a@x.example", &entry, &err) != ERR_OK ||
+        if (directory_find_address(context, "a@x.example", INT64_MAX, &entry, &err) != ERR_OK ||
             entry->bad_certificates != 1 || entry->certificates.count != 1)
             return context;
         directory_entry_free(&entry);
@@ -413,6 +564,10 @@ main(void)
         cmocka_unit_test(without_an_upper_case_smtp_value_the_first_mail_is_primary),
         cmocka_unit_test(an_address_of_several_belongs_to_the_user_first),
         cmocka_unit_test(a_login_finds_users_only_and_never_one_of_two),
+        cmocka_unit_test(members_of_every_kind_of_group_are_told),
+        cmocka_unit_test(entries_are_found_by_their_names_however_written),
+        cmocka_unit_test(a_member_url_finds_what_its_filter_says),
+        cmocka_unit_test(who_may_send_as_is_what_the_owner_or_the_filter_says),
         cmocka_unit_test(certificates_come_in_every_form_and_bad_ones_are_counted),
         cmocka_unit_test(a_bad_file_is_refused_with_name_and_line),
         cmocka_unit_test(an_unsafe_or_missing_file_is_refused),

@@ -41,22 +41,62 @@ fake_answer(struct fake *fake, struct directory_entry **out, struct err *err)
 }
 
 static enum err_code
-fake_find_address(struct directory *directory, const char *address, struct directory_entry **out,
-                  struct err *err)
+fake_find_addresses(struct directory *directory, const struct directory_questions *questions,
+                    struct directory_entries *out, struct err *err)
 {
-    (void)address;
-    return fake_answer((struct fake *)directory, out, err);
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < questions->count && code == ERR_OK; i++) {
+        struct directory_entry *entry = NULL;
+        struct err mine = ERR_INIT;
+
+        code = fake_answer((struct fake *)directory, &entry, &mine);
+        if (((struct fake *)directory)->code == ERR_BUG)
+            return ERR_OK; /* and no answer */
+        if (code != ERR_OK && code != ERR_NOTFOUND)
+            return err_set(err, code, "%s", mine.text);
+        code = directory_entries_append(out, entry, err);
+    }
+    return code;
 }
 
 static enum err_code
-fake_find_login(struct directory *directory, const char *login, struct directory_entry **out,
-                struct err *err)
+fake_find_dns(struct directory *directory, const struct directory_questions *questions,
+              struct directory_entries *out, struct err *err)
+{
+    (void)directory;
+    (void)questions;
+    (void)out;
+    return err_set(err, ERR_BUG, "not asked in this test");
+}
+
+static enum err_code
+fake_find_urls(struct directory *directory, const struct directory_questions *questions,
+               size_t limit, struct directory_entries *out, struct err *err)
+{
+    (void)limit;
+    return fake_find_dns(directory, questions, out, err);
+}
+
+static enum err_code
+fake_find_login(struct directory *directory, const char *login, int64_t deadline_ms,
+                struct directory_entry **out, struct err *err)
 {
     struct fake *fake = (struct fake *)directory;
 
+    (void)deadline_ms;
     if (fake->login && strcmp(fake->login, login) != 0)
         return ERR_NOTFOUND;
     return fake_answer(fake, out, err);
+}
+
+static enum err_code
+fake_find_send_as(struct directory *directory, const struct directory_entry *person,
+                  const char *address, int64_t deadline_ms, struct err *err)
+{
+    (void)directory;
+    (void)deadline_ms;
+    return err_set(err, ERR_NOTFOUND, "%s may not send as %s", person->dn, address);
 }
 
 static void
@@ -70,8 +110,11 @@ fake_free(struct directory *directory)
 }
 
 static const struct directory_ops fake_ops = { .name = "fake",
-                                               .find_address = fake_find_address,
+                                               .find_addresses = fake_find_addresses,
+                                               .find_dns = fake_find_dns,
+                                               .find_urls = fake_find_urls,
                                                .find_login = fake_find_login,
+                                               .find_send_as = fake_find_send_as,
                                                .free = fake_free };
 
 static struct fake *
@@ -601,21 +644,25 @@ person_is_the_first_that_a_directory_finds(void **state)
     found->primary = "me@our.example";
     found->login = "me";
     assert_int_equal(directory_lookup_directory_count(world.lookup), 2);
-    assert_int_equal(directory_lookup_person(world.lookup, NULL, "me", &entry, &world.err), ERR_OK);
+    assert_int_equal(
+        directory_lookup_person(world.lookup, NULL, "me", INT64_MAX, &entry, &world.err), ERR_OK);
     assert_string_equal(entry->primary, "me@our.example");
     directory_entry_free(&entry);
     /* Not there in one and no answer from another: nobody may say "not there". */
-    assert_int_equal(directory_lookup_person(world.lookup, NULL, "you", &entry, &world.err),
-                     ERR_TEMP);
+    assert_int_equal(
+        directory_lookup_person(world.lookup, NULL, "you", INT64_MAX, &entry, &world.err),
+        ERR_TEMP);
     assert_null(entry);
     err_reset(&world.err);
     down->code = ERR_NOTFOUND;
-    assert_int_equal(directory_lookup_person(world.lookup, NULL, "you", &entry, &world.err),
-                     ERR_NOTFOUND);
+    assert_int_equal(
+        directory_lookup_person(world.lookup, NULL, "you", INT64_MAX, &entry, &world.err),
+        ERR_NOTFOUND);
     err_reset(&world.err);
     found->code = ERR_NOTFOUND;
-    assert_int_equal(directory_lookup_person(world.lookup, "a@x.example", NULL, &entry, &world.err),
-                     ERR_NOTFOUND);
+    assert_int_equal(
+        directory_lookup_person(world.lookup, "a@x.example", NULL, INT64_MAX, &entry, &world.err),
+        ERR_NOTFOUND);
     world_free(&world);
 }
 
