@@ -177,6 +177,30 @@ $(fuzz_build)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(libs) $(BUILD)/flags
 	clang $(CPPFLAGS) $(filter-out -fsanitize=%,$(CFLAGS)) -Wno-missing-prototypes -fsanitize=address,undefined,fuzzer $(LDFLAGS) \
 		-o $@ $< -Wl,--start-group $(libs) -Wl,--end-group $(LDLIBS)
 
+# ---- benchmark: docs/performance.md says what the figures mean ------------------------------------
+
+bench_own := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/bench_*.c))
+bench_programs := $(bench_own) $(BUILD)/tests/bench/bare $(BUILD)/tests/bench/mload
+# BENCH=quick: a minute, for development; its figures scatter more.
+BENCH ?=
+bench: ## measure: primitives, smimed, peers; prints a table, writes build/bench.json (BENCH=quick)
+	@[ "$$(id -u)" = 0 ] || echo "make bench: installing packages and the private Postfix need root: using sudo"
+	@tests/deps.sh bench
+	+@$(MAKE) --no-print-directory all $(bench_programs)
+	@$(SUDO) env SMIMED_BUILD='$(abspath $(BUILD))' BENCH='$(BENCH)' /usr/bin/python3 tests/bench/run.py $(PARTS)
+.PHONY: bench bench-programs
+bench-programs: $(bench_programs)
+
+$(bench_own): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(libs)
+	$(say) LD $@
+	$(q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(libs) -Wl,--end-group $(LDLIBS)
+$(BUILD)/tests/bench/mload: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/mload*.c))
+	$(say) LD $@
+	$(q)$(CC) $(LDFLAGS) -o $@ $^
+$(BUILD)/tests/bench/bare: $(BUILD)/tests/bench/bare.o $(BUILD)/milter/socket.o $(BUILD)/util.a
+	$(say) LD $@
+	$(q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS_milter)
+
 lint: ## clang-tidy and cppcheck over the sources
 	@for f in $(folders) milter ctl; do ls $$f/*.c 2>/dev/null; done | xargs -r -P2 -n8 \
 		clang-tidy --quiet --checks='-*,clang-analyzer-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling' \
@@ -202,7 +226,7 @@ run: ## the same instance in the foreground, to try things by hand; Ctrl-C ends 
 SBINDIR := $(PREFIX)/sbin
 MANDIR := $(PREFIX)/share/man
 DOCDIR := $(PREFIX)/share/doc/smimed
-docs_installed := README.md docs/architecture.md docs/operations.md docs/security.md docs/terms.md docs/log-fields.md
+docs_installed := README.md docs/architecture.md docs/operations.md docs/security.md docs/terms.md docs/log-fields.md docs/performance.md
 examples := $(filter-out conf/smimed.service,$(wildcard conf/*.example conf/*.service))
 
 install: all ## put everything below DESTDIR and PREFIX
@@ -227,4 +251,4 @@ uninstall: ## take it away again; the configuration and its folder stay if they 
 clean: ## remove what was built
 	rm -rf build
 
--include $(wildcard $(BUILD)/*/*.d $(BUILD)/tests/*/*/*.d)
+-include $(wildcard $(BUILD)/*/*.d $(BUILD)/tests/*/*.d $(BUILD)/tests/*/*/*.d)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs, on Debian, what a step needs and the machine does not have:  deps.sh build|demo|check
+# Installs, on Debian, what a step needs and the machine does not have:  deps.sh build|demo|check|bench
 #
 # Nothing that is installed here starts or configures a service of the machine: while apt runs, policy-rc.d
 # forbids starting; Postfix is told "No configuration"; what would come up at boot is disabled. If apt
@@ -11,12 +11,14 @@ build="gcc libc6-dev libmilter-dev libssl-dev libidn2-dev libunistring-dev libhi
 demo="$build openssl postfix python3"
 check="$demo clang libclang-rt-14-dev clang-format libcmocka-dev gpgsm gnupg libnss3-tools mandoc procps
     m4 libwrap0 libnsl2 libdb5.3 libsasl2-2 redis-server"
+bench="$demo opendkim valgrind"
 # Sendmail would replace Postfix: it is unpacked, never installed (below).
 case $level in
 build) wanted=$build ;;
 demo) wanted=$demo ;;
 check) wanted=$check ;;
-*) echo "usage: deps.sh build|demo|check" >&2; exit 2 ;;
+bench) wanted=$bench ;;
+*) echo "usage: deps.sh build|demo|check|bench" >&2; exit 2 ;;
 esac
 
 missing=
@@ -107,7 +109,7 @@ if ! $apt -y install $missing >"$log" 2>&1; then
 fi
 rm -f "$log"
 if command -v systemctl >/dev/null 2>&1; then
-    for service in postfix redis-server; do
+    for service in postfix redis-server opendkim; do
         case " $missing " in
         *" $service "*) $root systemctl disable "$service.service" >/dev/null 2>&1 || true ;;
         esac

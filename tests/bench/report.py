@@ -1,0 +1,118 @@
+"""The table, and the goals beside what was measured. The floor of a kind of work is the CPU of a bare milter with the same
+traffic and the raw primitives that the work cannot do without, added up."""
+
+
+def linear(primitives, name, octets):
+    """Microseconds for that many octets, from the figures at 4 KiB and at 1 MiB."""
+    small, large = primitives[f"{name} 4k"]["us"], primitives[f"{name} 1m"]["us"]
+    slope = (large - small) / ((1 << 20) - 4096)
+    return small + slope * (octets - 4096)
+
+
+def raw(primitives, work, key, octets, replaced):
+    """What one message needs of the raw primitives. Signed and encrypted mail travels as base64 of what was encrypted."""
+    inner = replaced * 57 / 78
+    us = 0
+    if work in ("sign", "both", "gcm"):
+        us += primitives[f"sign {key}"]["us"] + linear(primitives, "sha256", octets)
+    if work in ("both", "gcm") or work.startswith("encrypt"):
+        recipients = int(work.split()[1]) if work.startswith("encrypt") else 1
+        cipher = "aes256-gcm" if work == "gcm" else "aes256-cbc"
+        us += recipients * primitives["wrap rsa2048"]["us"]
+        us += linear(primitives, cipher, inner) + linear(primitives, "base64", inner)
+    if work.startswith("verify"):
+        us += primitives[f"verify {key}"]["us"] * (6 if octets < 1 << 20 else 1) + linear(primitives, "sha256", octets)
+    return us
+
+
+# name of the contest: the highest ratio to the floor
+GOALS = {"sign 4k rsa2048": 1.25, "sign 4k p256": 1.8, "both 4k rsa2048": 1.4, "sign 25m rsa2048": 1.3,
+         "both 25m rsa2048": 1.3, "verify 4k rsa2048": 1.0, "verify 25m rsa2048": 1.3}
+
+
+def floors(result):
+    """name: (measured, floor, ratio, goal or None)"""
+    contest, primitives = result["ratios"], result["primitives"]
+    found = {}
+    for name, figures in contest.items():
+        if f"floor {name}" not in contest:
+            continue
+        work, _, key = name.rpartition(" ")[0].rpartition(" ")[0], None, name.rpartition(" ")[2]
+        milter = contest[f"floor {name}"]["cpu_us"]
+        floor = milter + raw(primitives, work, key, figures["body"], figures["replaced"])
+        found[name] = (figures["cpu_us"], floor, figures["cpu_us"] / floor, GOALS.get(name))
+    return found
+
+
+def goals(result):
+    """(what, measured, relation, goal)"""
+    contest = result.get("ratios")
+    if contest and "primitives" in result:
+        for name, (_, _, ratio, goal) in floors(result).items():
+            if goal:
+                yield f"CPU of {name} against the floor", ratio, "at most", goal
+        yield "CPU of pass against a bare accepting milter", \
+            contest["pass 4k rsa2048"]["cpu_us"] / contest["accept 4k"]["cpu_us"], "at most", 1.5
+    if contest:
+        sign = contest["sign 4k rsa2048"]
+        yield "rate of sign 4k against OpenDKIM", sign["rate"] / contest["opendkim sign 4k"]["rate"], "at least", 3.2
+        yield "rate of sign 4k against openssl cms", sign["rate"] / contest["openssl cms sign 4k"]["rate"], "at least", 10
+        yield "p99 of sign 4k against p50", sign["p99_us"] / sign["p50_us"], "at most", 3
+    primitives = result.get("primitives", {})
+    for name, least in (("sign rsa2048", 1.8), ("verify rsa2048", 1.7)):
+        if f"threads {name}" in primitives:
+            yield f"two threads against one, {name}", 2 / primitives[f"threads {name}"]["ratio"], "at least", least
+    for name, figures in result.get("memory", {}).items():
+        yield f"MiB above idle, {name}", figures["above_kib"] / 1024, "at most", 160
+    mta = result.get("postfix")
+    if mta:
+        yield "rate through Postfix against OpenDKIM", mta["smimed 4"]["rate"] / mta["opendkim 4"]["rate"], "at least", 1
+        yield "rate on inet against Unix socket, 1 connection", mta["smimed inet 1"]["rate"] / mta["smimed 1"]["rate"], \
+            "at least", 0.5
+
+
+def table(out, head, rows):
+    rows = [head] + [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    for number, row in enumerate(rows):
+        cells = [cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))]
+        out.write("| " + " | ".join(cells) + " |\n")
+        if number == 0:
+            out.write("|" + "|".join("-" * (width + 2) for width in widths) + "|\n")
+    out.write("\n")
+
+
+def write(result, out):
+    machine = result["machine"]
+    out.write(f"{machine['time']}, {machine['processors']} x {machine['processor']}, {machine['openssl']}, "
+              f"load {machine['load'][0]:.1f}{', quick' if result['quick'] else ''}\n\n")
+    if "primitives" in result:
+        table(out, ["primitive or module", "us", "ratio"],
+              [[name, f"{f['us']:.1f}" if "us" in f else "", f"{f['ratio']:.2f}" if "ratio" in f else ""]
+               for name, f in result["primitives"].items()])
+    if "ratios" in result:
+        known = floors(result) if "primitives" in result else {}
+        rows = []
+        for name, f in result["ratios"].items():
+            if name.startswith("floor "):
+                continue
+            _, floor, ratio, _ = known.get(name, (0, 0, 0, None))
+            rows.append([name, f"{f['rate']:.0f}", f"{f['cpu_us']:.0f}", f"{floor:.0f}" if floor else "",
+                         f"{ratio:.2f}" if ratio else "", f"{f['p50_us']:.0f}", f"{f['p99_us']:.0f}"])
+        table(out, ["4 connections", "messages/s", "CPU us", "floor us", "ratio", "p50 us", "p99 us"], rows)
+    if "grid" in result:
+        table(out, ["work size connections", "messages/s", "CPU us", "p50 us", "p99 us", "peak MiB"],
+              [[name, f"{f['rate']:.1f}", f"{f['cpu_us']:.0f}", f"{f['p50_us']:.0f}", f"{f['p99_us']:.0f}",
+                f"{f['peak_kib'] / 1024:.0f}"] for name, f in result["grid"].items()])
+    if "memory" in result:
+        table(out, ["memory", "idle MiB", "peak MiB", "above", "after MiB", "lost", "threads"],
+              [[name, *(f"{f[k] / 1024:.0f}" for k in ("idle_kib", "peak_kib", "above_kib", "after_kib")), f["lost"],
+                f["threads"]] for name, f in result["memory"].items()])
+    if "postfix" in result:
+        table(out, ["through Postfix, sessions", "messages/s"],
+              [[name, f"{f['rate']:.0f}"] for name, f in result["postfix"].items() if "rate" in f])
+    if "counts" in result:
+        table(out, ["instructions of one message", "count"],
+              [[name, f"{f['instructions']:,}"] for name, f in result["counts"].items()])
+    table(out, ["goal", "measured", "", "goal "],
+          [[what, f"{measured:.2f}", relation, f"{goal}"] for what, measured, relation, goal in goals(result)])
