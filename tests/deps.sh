@@ -7,7 +7,7 @@
 set -eu
 
 level=${1:-build}
-build="gcc libc6-dev libmilter-dev libssl-dev libidn2-dev libunistring-dev libhiredis-dev libcurl4-openssl-dev uthash-dev"
+build="gcc libc6-dev libmilter-dev libssl-dev libidn2-dev libunistring-dev libhiredis-dev libcurl4-openssl-dev libsqlite3-dev uthash-dev"
 demo="$build openssl postfix python3"
 check="$demo clang libclang-rt-14-dev clang-format libcmocka-dev gpgsm gnupg libnss3-tools mandoc procps
     m4 libwrap0 libnsl2 libdb5.3 libsasl2-2 redis-server"

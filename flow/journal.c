@@ -1,0 +1,229 @@
+#include "flow/journal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "smime/hash.h"
+#include "util/clock.h"
+#include "util/database.h"
+
+struct flow_journal {
+    struct database *database;
+    unsigned keep_s;
+};
+
+static const char *const schema[] = {
+    "CREATE TABLE note (name BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX note_at ON note (at)",
+    NULL,
+};
+
+/* Each part behind its length: no two lists of parts give the same octets. */
+static enum err_code
+hash_part(struct smime_hash *hash, struct span part, struct err *err)
+{
+    unsigned char length[8];
+
+    for (int i = 0; i < 8; i++)
+        length[i] = (unsigned char)((uint64_t)part.n >> (56 - 8 * i));
+    if (smime_hash_write(hash, span_of(length, sizeof length), err) != ERR_OK)
+        return err->code;
+    return smime_hash_write(hash, part, err);
+}
+
+static enum err_code
+hash_parts(const struct span *parts, size_t count, struct flow_journal_key *out, struct err *err)
+{
+    struct smime_hash hash;
+    enum err_code code;
+
+    smime_hash_init(&hash);
+    code = smime_hash_new(&hash, NID_sha256, err);
+    for (size_t i = 0; code == ERR_OK && i < count; i++)
+        code = hash_part(&hash, parts[i], err);
+    if (code == ERR_OK)
+        code = smime_hash_finish(&hash, err);
+    if (code == ERR_OK)
+        memcpy(out->bytes, smime_hash_get(&hash, NID_sha256).p, sizeof out->bytes);
+    smime_hash_deinit(&hash);
+    return code;
+}
+
+static int
+compare_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+enum err_code
+flow_journal_key(const struct flow_journal_message *message, struct flow_journal_key *out,
+                 struct err *err)
+{
+    const char **sorted = calloc(message->count + 1, sizeof *sorted);
+    struct span *parts = calloc(message->count + 2, sizeof *parts);
+    size_t count = 2;
+    enum err_code code;
+
+    if (!sorted || !parts) {
+        code = err_set(err, ERR_NOMEM, "no memory for the journal");
+        goto out;
+    }
+    if (message->count > 0)
+        memcpy(sorted, message->recipients, message->count * sizeof *sorted);
+    qsort(sorted, message->count, sizeof *sorted, compare_text);
+    parts[0] = message->digest;
+    parts[1] = span_str(message->sender);
+    for (size_t i = 0; i < message->count; i++) {
+        if (i == 0 || strcmp(sorted[i], sorted[i - 1]) != 0)
+            parts[count++] = span_str(sorted[i]);
+    }
+    code = hash_parts(parts, count, out, err);
+out:
+    free(parts);
+    free(sorted);
+    return code;
+}
+
+/* The name of the note about one recipient of one message. */
+static enum err_code
+note_name(const struct flow_journal_key *key, const char *recipient, struct flow_journal_key *out,
+          struct err *err)
+{
+    const struct span parts[] = { span_of(key->bytes, sizeof key->bytes), span_str(recipient) };
+
+    return hash_parts(parts, 2, out, err);
+}
+
+enum err_code
+flow_journal_open(const char *path, unsigned keep_s, struct flow_journal **out, struct err *err)
+{
+    struct flow_journal *journal = calloc(1, sizeof *journal);
+    enum err_code code;
+
+    *out = NULL;
+    if (!journal)
+        return err_set(err, ERR_NOMEM, "no memory for the journal");
+    journal->keep_s = keep_s ? keep_s : FLOW_JOURNAL_KEEP_S;
+    code = database_open(path, schema, &journal->database, err);
+    if (code != ERR_OK)
+        flow_journal_close(&journal);
+    *out = journal;
+    return code;
+}
+
+void
+flow_journal_close(struct flow_journal **journal)
+{
+    if (*journal) {
+        database_close(&(*journal)->database);
+        free(*journal);
+    }
+    *journal = NULL;
+}
+
+static enum err_code
+notes_find(struct flow_journal *journal, const struct flow_journal_key *key,
+           const char *const *recipients, size_t count, bool *done, struct err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; code == ERR_OK && i < count; i++) {
+        struct flow_journal_key name;
+
+        code = note_name(key, recipients[i], &name, err);
+        if (code == ERR_OK)
+            code = database_prepare(journal->database,
+                                    "SELECT 1 FROM note WHERE name = ?1 AND at >= ?2", &statement,
+                                    err);
+        if (code != ERR_OK)
+            return code;
+        database_bind_bytes(statement, 1, span_of(name.bytes, sizeof name.bytes));
+        database_bind_number(statement, 2, clock_now_s() - (time_t)journal->keep_s);
+        code = database_step(journal->database, statement, err);
+        done[i] = code == ERR_OK;
+        if (code == ERR_NOTFOUND)
+            code = ERR_OK;
+    }
+    return code;
+}
+
+enum err_code
+flow_journal_find(struct flow_journal *journal, const struct flow_journal_key *key,
+                  const char *const *recipients, size_t count, bool *done, struct err *err)
+{
+    enum err_code code = database_begin(journal->database, false, err);
+
+    if (code != ERR_OK)
+        return code;
+    return database_end(journal->database, notes_find(journal, key, recipients, count, done, err),
+                        err);
+}
+
+static enum err_code
+notes_add(struct flow_journal *journal, const struct flow_journal_key *key,
+          const char *const *recipients, size_t count, struct err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; code == ERR_OK && i < count; i++) {
+        struct flow_journal_key name;
+
+        code = note_name(key, recipients[i], &name, err);
+        if (code == ERR_OK)
+            code = database_prepare(journal->database,
+                                    "INSERT INTO note (name, at) VALUES (?1, ?2) "
+                                    "ON CONFLICT (name) DO UPDATE SET at = excluded.at",
+                                    &statement, err);
+        if (code != ERR_OK)
+            return code;
+        database_bind_bytes(statement, 1, span_of(name.bytes, sizeof name.bytes));
+        database_bind_number(statement, 2, clock_now_s());
+        code = database_step(journal->database, statement, err);
+        if (code == ERR_NOTFOUND)
+            code = ERR_OK;
+    }
+    return code;
+}
+
+enum err_code
+flow_journal_add(struct flow_journal *journal, const struct flow_journal_key *key,
+                 const char *const *recipients, size_t count, struct err *err)
+{
+    enum err_code code = database_begin(journal->database, true, err);
+
+    if (code != ERR_OK)
+        return code;
+    return database_end(journal->database, notes_add(journal, key, recipients, count, err), err);
+}
+
+static enum err_code
+notes_expire(struct flow_journal *journal, int64_t *left, struct err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    enum err_code code =
+        database_prepare(journal->database, "DELETE FROM note WHERE at < ?1", &statement, err);
+
+    if (code != ERR_OK)
+        return code;
+    database_bind_number(statement, 1, clock_now_s() - (time_t)journal->keep_s);
+    code = database_step(journal->database, statement, err);
+    if (code == ERR_NOTFOUND)
+        code = database_prepare(journal->database, "SELECT count(*) FROM note", &statement, err);
+    if (code == ERR_OK)
+        code = database_step(journal->database, statement, err);
+    if (code == ERR_OK)
+        *left = sqlite3_column_int64(statement, 0);
+    return code;
+}
+
+enum err_code
+flow_journal_expire(struct flow_journal *journal, int64_t *left, struct err *err)
+{
+    enum err_code code = database_begin(journal->database, true, err);
+
+    if (code != ERR_OK)
+        return code;
+    return database_end(journal->database, notes_expire(journal, left, err), err);
+}
