@@ -1,0 +1,381 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "directory/harvest.h"
+#include "tests/unit/testca.h"
+
+enum { NOW = 1800000000 };
+
+static const char bob[] = "bob@partner.example";
+static char folder[] = "/tmp/smimed-harvest-XXXXXX";
+static char path[128];
+static struct testca ca;
+
+static int
+world_new(void **state)
+{
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/harvest.db", folder);
+    testca_init(&ca, "Test CA");
+    return 0;
+}
+
+static int
+file_remove(void **state)
+{
+    static const char *const ends[] = { "", "-wal", "-shm" };
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        char name[160];
+        snprintf(name, sizeof name, "%s%s", path, ends[i]);
+        unlink(name);
+    }
+    return 0;
+}
+
+static int
+world_free(void **state)
+{
+    (void)file_remove(state);
+    EVP_PKEY_free(ca.key);
+    X509_free(ca.x509);
+    return rmdir(folder);
+}
+
+static struct directory_harvest *
+opened(enum directory_harvest_change change, uint64_t limit)
+{
+    struct directory_harvest *harvest = NULL;
+    struct err err = ERR_INIT;
+    const struct directory_harvest_args args = { .path = path, .change = change, .limit = limit };
+
+    if (directory_harvest_open(&args, &harvest, &err) != ERR_OK)
+        fail_msg("%s", err.text);
+    return harvest;
+}
+
+/* A new certificate of key number `key` for bob. */
+static struct pki_certificate *
+made(unsigned key)
+{
+    const struct testca_args args = {
+        .cn = "Bob", .san = "email:bob@partner.example", .key_type = TESTCA_P256, .key_index = key
+    };
+    struct pki_certificate *certificate = NULL;
+    struct testca_leaf leaf;
+    struct err err = ERR_INIT;
+    unsigned char *der = NULL;
+    int n;
+
+    testca_issue(&ca, &args, &leaf);
+    n = i2d_X509(leaf.x509, &der);
+    if (pki_certificate_parse(span_of(der, (size_t)n), &certificate, &err) != ERR_OK)
+        fail_msg("%s", err.text);
+    OPENSSL_free(der);
+    testca_leaf_free(&leaf);
+    return certificate;
+}
+
+static enum directory_harvest_state
+added_for(struct directory_harvest *harvest, const char *address,
+          struct pki_certificate *certificate, time_t now)
+{
+    enum directory_harvest_state state;
+    bool is_new;
+    struct err err = ERR_INIT;
+    const struct directory_harvest_news news = { .address = address,
+                                                 .certificate = certificate,
+                                                 .now = now };
+
+    if (directory_harvest_add(harvest, &news, &state, &is_new, &err) != ERR_OK)
+        fail_msg("%s", err.text);
+    return state;
+}
+
+static enum directory_harvest_state
+added(struct directory_harvest *harvest, struct pki_certificate *certificate, time_t now)
+{
+    return added_for(harvest, bob, certificate, now);
+}
+
+static size_t
+found(struct directory_harvest *harvest, const char *address, struct pki_certificate *first)
+{
+    struct pki_certificates list = { .limit = 0 };
+    struct err err = ERR_INIT;
+    enum err_code code = directory_harvest_find(harvest, address, &list, &err);
+    size_t count = list.count;
+
+    assert_int_equal(code, count > 0 ? ERR_OK : ERR_NOTFOUND);
+    if (count > 0 && first)
+        assert_true(pki_certificate_is(list.list[0], first));
+    pki_certificates_free(&list);
+    return count;
+}
+
+static void
+the_last_seen_certificate_comes_first_and_survives_reopening(void **state)
+{
+    struct directory_harvest *harvest = opened(DIRECTORY_HARVEST_ACCEPT, 0);
+    struct pki_certificate *a = made(0), *b = made(1);
+
+    (void)state;
+    assert_int_equal(found(harvest, bob, NULL), 0);
+    assert_int_equal(added(harvest, a, NOW), DIRECTORY_HARVEST_ACCEPTED);
+    assert_int_equal(added(harvest, b, NOW + 10), DIRECTORY_HARVEST_ACCEPTED);
+    assert_int_equal(found(harvest, bob, b), 2);
+    assert_int_equal(added(harvest, a, NOW + 20), DIRECTORY_HARVEST_ACCEPTED);
+    directory_harvest_close(&harvest);
+    harvest = opened(DIRECTORY_HARVEST_ACCEPT, 0);
+    assert_int_equal(found(harvest, "BOB@partner.example", a), 2);
+    assert_int_equal(found(harvest, "bob@partner.example.org", NULL), 0);
+    directory_harvest_close(&harvest);
+    pki_certificate_free(&a);
+    pki_certificate_free(&b);
+}
+
+static void
+a_change_of_keys_waits_for_approval_where_it_is_asked_for(void **state)
+{
+    struct directory_harvest *harvest = opened(DIRECTORY_HARVEST_HOLD, 0);
+    struct pki_certificate *a = made(0), *renewed = made(0), *b = made(1);
+    struct err err = ERR_INIT;
+    char shortened[13] = "";
+
+    (void)state;
+    memcpy(shortened, pki_certificate_get(b)->fingerprint, 12);
+    assert_int_equal(added(harvest, a, NOW), DIRECTORY_HARVEST_ACCEPTED);
+    assert_int_equal(added(harvest, renewed, NOW + 1), DIRECTORY_HARVEST_ACCEPTED);
+    assert_int_equal(added(harvest, b, NOW + 2), DIRECTORY_HARVEST_HELD);
+    assert_int_equal(added(harvest, b, NOW + 3), DIRECTORY_HARVEST_HELD);
+    assert_int_equal(found(harvest, bob, renewed), 2);
+    assert_int_equal(
+        directory_harvest_set(harvest, bob, shortened, DIRECTORY_HARVEST_ACCEPTED, &err), ERR_OK);
+    assert_int_equal(found(harvest, bob, b), 3);
+    directory_harvest_close(&harvest);
+    pki_certificate_free(&a);
+    pki_certificate_free(&renewed);
+    pki_certificate_free(&b);
+}
+
+static void
+what_was_removed_stays_away(void **state)
+{
+    struct directory_harvest *harvest = opened(DIRECTORY_HARVEST_ACCEPT, 0);
+    struct pki_certificate *a = made(0), *others[40];
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(added(harvest, a, NOW), DIRECTORY_HARVEST_ACCEPTED);
+    assert_int_equal(directory_harvest_set(harvest, bob, pki_certificate_get(a)->fingerprint,
+                                           DIRECTORY_HARVEST_REMOVED, &err),
+                     ERR_OK);
+    assert_int_equal(found(harvest, bob, NULL), 0);
+    for (int i = 0; i < 40; i++) {
+        others[i] = made(1);
+        assert_int_equal(added(harvest, others[i], NOW + i), DIRECTORY_HARVEST_ACCEPTED);
+    }
+    assert_int_equal(added(harvest, a, NOW + 99), DIRECTORY_HARVEST_REMOVED);
+    assert_int_equal(found(harvest, bob, others[39]), DIRECTORY_HARVEST_PER_ADDRESS - 1);
+    for (int i = 0; i < 40; i++)
+        pki_certificate_free(&others[i]);
+    directory_harvest_close(&harvest);
+    pki_certificate_free(&a);
+}
+
+static void
+what_was_not_seen_for_longest_makes_room(void **state)
+{
+    struct directory_harvest *harvest = opened(DIRECTORY_HARVEST_ACCEPT, 50);
+    struct pki_certificate *a = made(0);
+    char address[64];
+    size_t count = 0;
+
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        snprintf(address, sizeof address, "p%d@partner.example", i);
+        assert_int_equal(added_for(harvest, address, a, NOW + i), DIRECTORY_HARVEST_ACCEPTED);
+    }
+    assert_int_equal(found(harvest, "p0@partner.example", NULL), 0);
+    assert_int_equal(found(harvest, "p199@partner.example", a), 1);
+    for (int i = 0; i < 200; i++) {
+        snprintf(address, sizeof address, "p%d@partner.example", i);
+        count += found(harvest, address, NULL);
+    }
+    assert_in_range(count, 40, 50);
+    directory_harvest_close(&harvest);
+    pki_certificate_free(&a);
+}
+
+static void
+tell(struct directory_harvest *harvest, struct pki_certificate *certificate, const char *what,
+     time_t signed_at)
+{
+    enum directory_harvest_state state;
+    bool is_new;
+    struct err err = ERR_INIT;
+    const struct directory_harvest_news news = { .address = bob,
+                                                 .certificate = certificate,
+                                                 .capabilities = span_str(what),
+                                                 .signed_at = signed_at,
+                                                 .now = NOW };
+
+    assert_int_equal(directory_harvest_add(harvest, &news, &state, &is_new, &err), ERR_OK);
+}
+
+static void
+assert_told(struct directory_harvest *harvest, const char *what)
+{
+    struct buf out = BUF_INIT(4096);
+    struct err err = ERR_INIT;
+    time_t at = 0;
+    enum err_code code = directory_harvest_get_capabilities(harvest, bob, &out, &at, &err);
+
+    assert_int_equal(code, what ? ERR_OK : ERR_NOTFOUND);
+    assert_string_equal(buf_str(&out), what ? what : "");
+    buf_free(&out);
+}
+
+static void
+an_older_message_takes_no_capability_away(void **state)
+{
+    struct directory_harvest *harvest = opened(DIRECTORY_HARVEST_HOLD, 0);
+    struct pki_certificate *a = made(0), *b = made(1);
+
+    (void)state;
+    assert_told(harvest, NULL);
+    tell(harvest, a, "undated", 0);
+    assert_told(harvest, NULL);
+    tell(harvest, a, "from the future", NOW + 1);
+    assert_told(harvest, NULL);
+    tell(harvest, a, "gcm", NOW - 100);
+    assert_told(harvest, "gcm");
+    tell(harvest, a, "weak, sent again", NOW - 200);
+    tell(harvest, a, "weak, same time", NOW - 100);
+    assert_told(harvest, "gcm");
+    tell(harvest, b, "of a key that nobody approved", NOW - 10);
+    assert_told(harvest, "gcm");
+    tell(harvest, a, "newer", NOW - 50);
+    assert_told(harvest, "newer");
+    directory_harvest_close(&harvest);
+    pki_certificate_free(&a);
+    pki_certificate_free(&b);
+}
+
+static enum err_code
+count_row(void *context, const struct directory_harvest_row *row, struct err *err)
+{
+    (void)err;
+    assert_string_equal(row->address, bob);
+    assert_int_equal(strlen(row->fingerprint), 64);
+    assert_true(row->der.n > 100);
+    *(uint64_t *)context += row->count;
+    return ERR_OK;
+}
+
+static void
+rows_are_listed_and_a_fingerprint_is_only_hexadecimal(void **state)
+{
+    static const char *const bad[] = {
+        "",         "1234567",  "%%%%%%%%",
+        "________", "0123456g", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0"
+    };
+    struct directory_harvest *harvest = opened(DIRECTORY_HARVEST_ACCEPT, 0);
+    struct pki_certificate *a = made(0);
+    uint64_t count = 0;
+    struct err err = ERR_INIT;
+
+    (void)state;
+    (void)added(harvest, a, NOW);
+    (void)added(harvest, a, NOW);
+    assert_int_equal(directory_harvest_each(harvest, NULL, count_row, &count, &err), ERR_OK);
+    assert_int_equal(directory_harvest_each(harvest, bob, count_row, &count, &err), ERR_OK);
+    assert_int_equal(directory_harvest_each(harvest, "x@y.example", count_row, &count, &err),
+                     ERR_OK);
+    assert_int_equal(count, 4);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        err_reset(&err);
+        assert_int_equal(directory_harvest_set(harvest, bob, bad[i], DIRECTORY_HARVEST_HELD, &err),
+                         ERR_PERM);
+    }
+    err_reset(&err);
+    assert_int_equal(
+        directory_harvest_set(harvest, bob, "0000000000000000", DIRECTORY_HARVEST_HELD, &err),
+        ERR_NOTFOUND);
+    directory_harvest_close(&harvest);
+    pki_certificate_free(&a);
+}
+
+/* Killed in the middle, again and again: the file stays whole, and what add returned for is there.
+ */
+static void
+a_kill_leaves_the_database_whole(void **state)
+{
+    enum { ROUNDS = 200 };
+    struct pki_certificate *a = made(0);
+    char address[64];
+
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct directory_harvest *harvest;
+        int pipes[2], told = -1;
+        pid_t child;
+
+        assert_int_equal(pipe(pipes), 0);
+        child = fork();
+        if (child == 0) {
+            harvest = opened(DIRECTORY_HARVEST_ACCEPT, 0);
+            for (int i = 0; i < 1000; i++) {
+                snprintf(address, sizeof address, "r%d-%d@x.example", round, i);
+                (void)added_for(harvest, address, a, NOW);
+                if (write(pipes[1], &i, sizeof i) != sizeof i)
+                    _exit(1);
+            }
+            _exit(0);
+        }
+        close(pipes[1]);
+        for (int i = 0; i < 1 + round % 5; i++)
+            assert_int_equal(read(pipes[0], &told, sizeof told), sizeof told);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        while (read(pipes[0], &told, sizeof told) == sizeof told)
+            continue;
+        close(pipes[0]);
+        harvest = opened(DIRECTORY_HARVEST_ACCEPT, 0);
+        snprintf(address, sizeof address, "r%d-%d@x.example", round, told);
+        assert_int_equal(found(harvest, address, a), 1);
+        directory_harvest_close(&harvest);
+    }
+    pki_certificate_free(&a);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(the_last_seen_certificate_comes_first_and_survives_reopening,
+                                  file_remove),
+        cmocka_unit_test_teardown(a_change_of_keys_waits_for_approval_where_it_is_asked_for,
+                                  file_remove),
+        cmocka_unit_test_teardown(what_was_removed_stays_away, file_remove),
+        cmocka_unit_test_teardown(what_was_not_seen_for_longest_makes_room, file_remove),
+        cmocka_unit_test_teardown(an_older_message_takes_no_capability_away, file_remove),
+        cmocka_unit_test_teardown(rows_are_listed_and_a_fingerprint_is_only_hexadecimal,
+                                  file_remove),
+        cmocka_unit_test_teardown(a_kill_leaves_the_database_whole, file_remove),
+    };
+
+    return cmocka_run_group_tests(tests, world_new, world_free);
+}
