@@ -10,6 +10,7 @@
 
 #include "pki/crypto.h"
 #include "pki/der.h"
+#include "pki/pointer.h"
 #include "pki/san.h"
 
 enum { DER_LIMIT_BYTES = 64 * 1024, DIGEST_BYTES = 32 };
@@ -24,7 +25,41 @@ struct pki_certificate {
     char *subject, *issuer, *serial;
     char fingerprint[2 * DIGEST_BYTES + 1];
     struct pki_certificate_facts facts;
+    struct pki_pointers *pointers;
 };
+
+/* Where an X509 keeps whose it is. */
+static CRYPTO_ONCE owner_once = CRYPTO_ONCE_STATIC_INIT;
+static int owner_index = -1;
+
+/* A duplicate is not ours. */
+static int
+owner_dup(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from, void **data, int index, long argl,
+          void *argp)
+{
+    (void)to;
+    (void)from;
+    (void)index;
+    (void)argl;
+    (void)argp;
+    *data = NULL;
+    return 1;
+}
+
+static void
+owner_init(void)
+{
+    owner_index = X509_get_ex_new_index(0, NULL, NULL, owner_dup, NULL);
+}
+
+static enum err_code
+owner_set(struct pki_certificate *certificate, struct err *err)
+{
+    if (!CRYPTO_THREAD_run_once(&owner_once, owner_init) || owner_index < 0 ||
+        !X509_set_ex_data(certificate->x509, owner_index, certificate))
+        return pki_crypto_fail(err, ERR_NOMEM, "no memory for a certificate");
+    return ERR_OK;
+}
 
 static const char *const no_addresses[] = { NULL };
 
@@ -217,7 +252,9 @@ pki_certificate_parse(struct span der, struct pki_certificate **out, struct err 
         code = pki_crypto_fail(err, ERR_PERM, "not a certificate");
         goto out;
     }
-    if ((code = facts_parse(certificate, err)) != ERR_OK)
+    if ((code = facts_parse(certificate, err)) ||
+        (code = pki_pointers_parse(certificate->x509, &certificate->pointers, err)) ||
+        (code = owner_set(certificate, err)))
         goto out;
     *out = certificate;
     certificate = NULL;
@@ -245,6 +282,10 @@ pki_certificate_free(struct pki_certificate **certificate)
         return;
     pki_san_free(&c->san);
     pki_san_free(&c->subject_san);
+    pki_pointers_free(&c->pointers);
+    /* The library may hold a reference of its own (a store, a chain). */
+    if (c->x509 && pki_certificate_of(c->x509) == c)
+        X509_set_ex_data(c->x509, owner_index, NULL);
     X509_free(c->x509);
     free(c->subject);
     free(c->issuer);
@@ -263,6 +304,20 @@ X509 *
 pki_certificate_get0_x509(const struct pki_certificate *certificate)
 {
     return certificate->x509;
+}
+
+struct pki_certificate *
+pki_certificate_of(const X509 *x509)
+{
+    if (!CRYPTO_THREAD_run_once(&owner_once, owner_init) || owner_index < 0)
+        return NULL;
+    return X509_get_ex_data(x509, owner_index);
+}
+
+const struct pki_pointers *
+pki_certificate_get0_pointers(const struct pki_certificate *certificate)
+{
+    return certificate->pointers;
 }
 
 struct span

@@ -4,7 +4,7 @@
  *
  * Read once, when the certificate is parsed, and kept with it. URLs are raw octets that a stranger
  * chose: nothing here judges them, pki/fetch does. Bounded: what a certificate names beyond the
- * bounds is left out.
+ * bounds is left out. An extension that is not strict DER, or stands there twice, names nothing.
  */
 #ifndef PKI_POINTER_H
 #define PKI_POINTER_H
@@ -24,7 +24,7 @@ enum {
 };
 
 struct pki_pointer_urls {
-    struct span list[PKI_POINTER_URLS]; /* http, https, ldap alone */
+    struct span list[PKI_POINTER_URLS]; /* http, https, ldap alone; each once */
     size_t count;
 };
 
@@ -35,7 +35,11 @@ struct pki_pointer_point {
     bool indirect;    /* cRLIssuer is named: the CRL has another issuer */
 };
 
+/* Every ReasonFlag that there is but unused(0). RFC 5280 4.2.1.13 */
+enum { PKI_POINTER_REASONS = 0x1fe };
+
 struct pki_pointers {
+    /* Also those without a URL that could be asked; one that covers no reason is left out. */
     struct pki_pointer_point points[PKI_POINTER_POINTS];
     size_t point_count;
     struct pki_pointer_urls freshest; /* of delta CRLs */
