@@ -10,7 +10,7 @@ level=${1:-build}
 build="gcc libc6-dev libmilter-dev libssl-dev libidn2-dev libunistring-dev libhiredis-dev libcurl4-openssl-dev libsqlite3-dev uthash-dev"
 demo="$build openssl postfix python3"
 check="$demo clang libclang-rt-14-dev clang-format libcmocka-dev gpgsm gnupg libnss3-tools mandoc procps
-    m4 libwrap0 libnsl2 libdb5.3 libsasl2-2 redis-server"
+    m4 libwrap0 libnsl2 libdb5.3 libsasl2-2 redis-server slapd faketime"
 bench="$demo opendkim valgrind"
 # Sendmail would replace Postfix: it is unpacked, never installed (below).
 case $level in
@@ -99,6 +99,9 @@ case " $missing " in
     echo "postfix postfix/main_mailer_type select No configuration" | $root debconf-set-selections
     ;;
 esac
+case " $missing " in
+*" slapd "*) echo "slapd slapd/no_configuration boolean true" | $root debconf-set-selections ;;
+esac
 log=$(mktemp)
 # shellcheck disable=SC2086
 if ! $apt -y install $missing >"$log" 2>&1; then
@@ -109,7 +112,7 @@ if ! $apt -y install $missing >"$log" 2>&1; then
 fi
 rm -f "$log"
 if command -v systemctl >/dev/null 2>&1; then
-    for service in postfix redis-server opendkim; do
+    for service in postfix redis-server opendkim slapd; do
         case " $missing " in
         *" $service "*) $root systemctl disable "$service.service" >/dev/null 2>&1 || true ;;
         esac
@@ -117,8 +120,10 @@ if command -v systemctl >/dev/null 2>&1; then
 fi
 # The same where init is not systemd.
 if command -v update-rc.d >/dev/null 2>&1; then
-    case " $missing " in
-    *" redis-server "*) $root update-rc.d redis-server disable >/dev/null 2>&1 || true ;;
-    esac
+    for service in redis-server slapd; do
+        case " $missing " in
+        *" $service "*) $root update-rc.d $service disable >/dev/null 2>&1 || true ;;
+        esac
+    done
 fi
 unpack_sendmail
