@@ -7,6 +7,8 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
+#include "pki/crl.h"
+
 #if OPENSSL_VERSION_NUMBER < 0x30000000L
 #error "OpenSSL 3.0 or newer is needed"
 #endif
@@ -56,6 +58,7 @@ enum err_code
 pki_crypto_init(size_t keys, struct err *err)
 {
     size_t size = secure_size(keys);
+    enum err_code code;
     int made;
 
     if (secure_bytes)
@@ -72,7 +75,8 @@ pki_crypto_init(size_t keys, struct err *err)
         secure_is_locked = made == 1;
     }
     secure_bytes = size;
-    return algorithms_check(err);
+    code = pki_crl_init(err);
+    return code == ERR_OK ? algorithms_check(err) : code;
 }
 
 void

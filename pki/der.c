@@ -103,6 +103,28 @@ pki_der_find(struct span *rest, unsigned tag, struct pki_der *out, struct err *e
     return ERR_OK;
 }
 
+bool
+pki_der_next(struct span *rest, struct pki_der *out)
+{
+    struct header header;
+
+    /* Nearly all elements of a CRL are short. */
+    if (rest->n >= 2 && (rest->p[0] & TAG_HIGH) != TAG_HIGH && rest->p[1] < 0x80 &&
+        rest->p[1] <= rest->n - 2) {
+        header.tag = rest->p[0];
+        header.header_bytes = 2;
+        header.length = rest->p[1];
+    } else if (!header_parse(*rest, &header) || !header.shortest) {
+        return false;
+    }
+    out->tag = header.tag;
+    out->content = span_of(rest->p + header.header_bytes, header.length);
+    out->whole = span_of(rest->p, header.header_bytes + header.length);
+    rest->p += out->whole.n;
+    rest->n -= out->whole.n;
+    return true;
+}
+
 static bool
 elements_are_der(struct span s, unsigned depth)
 {

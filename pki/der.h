@@ -37,6 +37,11 @@ ERR_CHECKED enum err_code pki_der_get(struct span *rest, struct pki_der *out, st
 ERR_CHECKED enum err_code pki_der_find(struct span *rest, unsigned tag, struct pki_der *out,
                                        struct err *err);
 
+/* The next element, strictly: one octet of tag, a definite length in its shortest form. false:
+ * nothing is left, or it is malformed. For loops over millions, where an err would cost more than
+ * the element. */
+bool pki_der_next(struct span *rest, struct pki_der *out);
+
 /* Exactly one element, all lengths definite and in their shortest form, all the way down. */
 ERR_CHECKED enum err_code pki_der_check(struct span der, struct err *err);
 

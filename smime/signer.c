@@ -5,11 +5,11 @@
 
 #include "util/buf.h"
 #include "pki/crypto.h"
+#include "pki/signature.h"
 #include "smime/algorithm.h"
 #include "smime/attribute.h"
 #include "smime/ber.h"
 #include "smime/identifier.h"
-#include "smime/signature.h"
 
 enum {
     /* Certificates of one issuer and serial number, or of one key identifier, that are tried: more
@@ -160,7 +160,7 @@ try_certificate(const struct work *work, const struct pki_certificate *certifica
         set_state(out, SMIME_SIGNATURE_BAD, "wrong-certificate");
         return;
     }
-    const struct smime_signature_args args = {
+    const struct pki_signature_args args = {
         .algorithm = work->info->signature_algorithm,
         .digest_nid = work->info->digest_nid,
         .key = key,
@@ -168,7 +168,18 @@ try_certificate(const struct work *work, const struct pki_certificate *certifica
         .digest = work->signed_digest,
         .signed_bytes = buf_span(&work->signed_bytes),
     };
-    out->state = smime_signature_check(&args, &out->reason);
+    const char *reason;
+    switch (pki_signature_check(&args, &reason)) {
+    case PKI_SIGNATURE_OK:
+        set_state(out, SMIME_SIGNATURE_OK, reason);
+        return;
+    case PKI_SIGNATURE_BAD:
+        set_state(out, SMIME_SIGNATURE_BAD, reason);
+        return;
+    case PKI_SIGNATURE_UNSUPPORTED:
+        break;
+    }
+    set_state(out, SMIME_SIGNATURE_UNSUPPORTED, reason);
 }
 
 /* Keeps the certificate whose key made the signature; else the first that fits the name. */

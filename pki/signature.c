@@ -1,4 +1,4 @@
-#include "smime/signature.h"
+#include "pki/signature.h"
 
 #include <openssl/objects.h>
 #include <openssl/rsa.h>
@@ -9,7 +9,7 @@
 /* How a signature algorithm is done: the kind of key and the digest that its OID names. */
 struct scheme {
     int key;    /* EVP_PKEY_RSA, ... */
-    int digest; /* NID_undef: the SignerInfo's digestAlgorithm */
+    int digest; /* NID_undef: told elsewhere, or none */
     bool pss;
 };
 
@@ -112,36 +112,36 @@ set_padding(EVP_PKEY_CTX *context, const struct pss *pss)
            EVP_PKEY_CTX_set_rsa_mgf1_md(context, pss->mgf_md) > 0;
 }
 
-static enum smime_signature_state
-say(const char **reason, enum smime_signature_state state, const char *word)
+static enum pki_signature_state
+say(const char **reason, enum pki_signature_state state, const char *word)
 {
     *reason = word;
     return state;
 }
 
 /* EdDSA signs the bytes, not a digest of them (RFC 8419 2). */
-static enum smime_signature_state
-check_pure(const struct smime_signature_args *args, const char **reason)
+static enum pki_signature_state
+check_pure(const struct pki_signature_args *args, const char **reason)
 {
     if (args->signed_bytes.p == NULL)
-        return say(reason, SMIME_SIGNATURE_UNSUPPORTED, "unsupported-algorithm");
+        return say(reason, PKI_SIGNATURE_UNSUPPORTED, "unsupported-algorithm");
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     bool ready = context != NULL && EVP_DigestVerifyInit(context, NULL, NULL, NULL, args->key) > 0;
     bool good = ready && EVP_DigestVerify(context, args->signature.p, args->signature.n,
                                           args->signed_bytes.p, args->signed_bytes.n) == 1;
     EVP_MD_CTX_free(context);
     if (!ready)
-        return say(reason, SMIME_SIGNATURE_UNSUPPORTED, "unsupported-algorithm");
-    return good ? say(reason, SMIME_SIGNATURE_OK, "ok")
-                : say(reason, SMIME_SIGNATURE_BAD, "bad-signature");
+        return say(reason, PKI_SIGNATURE_UNSUPPORTED, "unsupported-algorithm");
+    return good ? say(reason, PKI_SIGNATURE_OK, "ok")
+                : say(reason, PKI_SIGNATURE_BAD, "bad-signature");
 }
 
-static enum smime_signature_state
-check_digest(const struct smime_signature_args *args, const struct scheme *scheme,
+static enum pki_signature_state
+check_digest(const struct pki_signature_args *args, const struct scheme *scheme,
              const struct pss *pss, const char **reason)
 {
     EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(args->key, NULL);
-    const EVP_MD *md = EVP_get_digestbynid(args->digest_nid);
+    const EVP_MD *md = args->digest_nid == NID_undef ? NULL : EVP_get_digestbynid(args->digest_nid);
     bool ready = context != NULL && md != NULL && EVP_PKEY_verify_init(context) > 0 &&
                  (scheme->key != EVP_PKEY_RSA || set_padding(context, pss)) &&
                  EVP_PKEY_CTX_set_signature_md(context, md) > 0;
@@ -149,44 +149,58 @@ check_digest(const struct smime_signature_args *args, const struct scheme *schem
                                          args->digest.p, args->digest.n) == 1;
     EVP_PKEY_CTX_free(context);
     if (!ready)
-        return say(reason, SMIME_SIGNATURE_UNSUPPORTED, "unsupported-algorithm");
-    return good ? say(reason, SMIME_SIGNATURE_OK, "ok")
-                : say(reason, SMIME_SIGNATURE_BAD, "bad-signature");
+        return say(reason, PKI_SIGNATURE_UNSUPPORTED, "unsupported-algorithm");
+    return good ? say(reason, PKI_SIGNATURE_OK, "ok")
+                : say(reason, PKI_SIGNATURE_BAD, "bad-signature");
 }
 
-static enum smime_signature_state
-check_with(const struct smime_signature_args *args, const X509_ALGOR *algorithm,
-           const char **reason)
+static enum pki_signature_state
+check_with(const struct pki_signature_args *args, const X509_ALGOR *algorithm, const char **reason)
 {
     struct scheme scheme;
     struct pss pss;
     if (!find_scheme(algorithm, &scheme))
-        return say(reason, SMIME_SIGNATURE_UNSUPPORTED, "unsupported-algorithm");
+        return say(reason, PKI_SIGNATURE_UNSUPPORTED, "unsupported-algorithm");
     int key = EVP_PKEY_get_base_id(args->key);
     if (key != scheme.key && !(scheme.pss && key == EVP_PKEY_RSA_PSS))
-        return say(reason, SMIME_SIGNATURE_BAD, "bad-signature");
+        return say(reason, PKI_SIGNATURE_BAD, "bad-signature");
     if (scheme.key == EVP_PKEY_ED25519 || scheme.key == EVP_PKEY_ED448)
         return check_pure(args, reason);
     if (scheme.pss) {
         if (!parse_pss(algorithm, &pss))
-            return say(reason, SMIME_SIGNATURE_UNSUPPORTED, "unsupported-algorithm");
+            return say(reason, PKI_SIGNATURE_UNSUPPORTED, "unsupported-algorithm");
         scheme.digest = EVP_MD_get_type(pss.md);
     }
     /* RFC 8933 3: one digest for both. Two would let the weaker one decide. */
     if (scheme.digest != NID_undef && scheme.digest != args->digest_nid)
-        return say(reason, SMIME_SIGNATURE_BAD, "digest-mismatch");
+        return say(reason, PKI_SIGNATURE_BAD, "digest-mismatch");
     return check_digest(args, &scheme, scheme.pss ? &pss : NULL, reason);
 }
 
-enum smime_signature_state
-smime_signature_check(const struct smime_signature_args *args, const char **reason)
+enum pki_signature_state
+pki_signature_check(const struct pki_signature_args *args, const char **reason)
 {
     const unsigned char *p = args->algorithm.p;
     X509_ALGOR *algorithm = d2i_X509_ALGOR(NULL, &p, (long)args->algorithm.n);
-    enum smime_signature_state state =
+    enum pki_signature_state state =
         algorithm != NULL ? check_with(args, algorithm, reason)
-                          : say(reason, SMIME_SIGNATURE_UNSUPPORTED, "unsupported-algorithm");
+                          : say(reason, PKI_SIGNATURE_UNSUPPORTED, "unsupported-algorithm");
     X509_ALGOR_free(algorithm);
     pki_crypto_reset();
     return state;
+}
+
+int
+pki_signature_digest(struct span algorithm)
+{
+    const unsigned char *p = algorithm.p;
+    X509_ALGOR *parsed = d2i_X509_ALGOR(NULL, &p, (long)algorithm.n);
+    struct scheme scheme = { .digest = NID_undef };
+    struct pss pss;
+
+    if (parsed && find_scheme(parsed, &scheme) && scheme.pss)
+        scheme.digest = parse_pss(parsed, &pss) ? EVP_MD_get_type(pss.md) : NID_undef;
+    X509_ALGOR_free(parsed);
+    pki_crypto_reset();
+    return scheme.digest;
 }
