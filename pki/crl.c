@@ -201,27 +201,19 @@ pki_crl_parse(struct span der, X509_CRL **out, struct err *err)
     return code;
 }
 
-/* Is so little of the buffer empty that copying it would gain nothing? */
-static bool
-is_full(const struct buf *der)
-{
-    enum { SHARE = 64 };
-
-    return der->cap - der->n <= der->n / SHARE + 1;
-}
-
 enum err_code
 pki_crl_parse_take(struct buf *der, X509_CRL **out, struct err *err)
 {
     enum err_code code = size_check(der->n, err);
+    unsigned char *fit;
 
     *out = NULL;
     if (code != ERR_OK)
         return code;
-    if (!is_full(der)) {
-        if ((code = pki_crl_parse(buf_span(der), out, err)) == ERR_OK)
-            buf_free(der);
-        return code;
+    /* With the NUL that ends every buffer. The allocator cuts a large block where it is. */
+    if (der->cap > der->n + 1 && (fit = realloc(der->p, der->n + 1))) {
+        der->p = fit;
+        der->cap = der->n + 1;
     }
     if ((code = block_parse(der->p, der->n, out, err)) == ERR_OK)
         buf_init(der, der->limit_bytes);

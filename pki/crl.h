@@ -39,8 +39,8 @@ ERR_CHECKED enum err_code pki_crl_init(struct err *err);
 /* One CRL, DER, to its last octet; copied. ERR_PERM: not a CRL. ERR_LIMIT. ERR_NOMEM. */
 ERR_CHECKED enum err_code pki_crl_parse(struct span der, X509_CRL **out, struct err *err);
 
-/* The same; the octets are taken over without a copy when they fill their buffer, and `der` is
- * empty afterwards (on success). */
+/* The same; the octets are taken over without a copy, and `der` is empty afterwards (on success).
+ */
 ERR_CHECKED enum err_code pki_crl_parse_take(struct buf *der, X509_CRL **out, struct err *err);
 
 /* The DER as it came; borrowed. Empty for a CRL that did not come out of this parser, as all that

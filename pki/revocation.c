@@ -7,7 +7,9 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "pki/crl.h"
 #include "pki/crypto.h"
+#include "pki/der.h"
 #include "pki/file.h"
 
 enum { NAMES_MAX = 16, CANDIDATES_MAX = 1000 };
@@ -75,7 +77,7 @@ pki_revocation_add1(struct pki_revocation_set *set, X509_CRL *crl, struct err *e
     if (sk_X509_CRL_num(set->crls) >= PKI_REVOCATION_CRLS)
         return err_set(err, ERR_LIMIT, "more than %d CRLs", PKI_REVOCATION_CRLS);
     for (; is_of(set, i, issuer); i++) {
-        if (X509_CRL_match(sk_X509_CRL_value(set->crls, i), crl) == 0)
+        if (pki_crl_is(sk_X509_CRL_value(set->crls, i), crl))
             return ERR_OK;
     }
     if (!X509_CRL_up_ref(crl))
@@ -87,19 +89,23 @@ pki_revocation_add1(struct pki_revocation_set *set, X509_CRL *crl, struct err *e
     return ERR_OK;
 }
 
+/* A reference to the CRL is given up here, whatever becomes of it. */
+static enum err_code
+crl_keep(struct pki_revocation_set *set, X509_CRL *crl, struct err *err)
+{
+    enum err_code code = pki_revocation_add1(set, crl, err);
+
+    X509_CRL_free(crl);
+    return code;
+}
+
 static enum err_code
 der_parse(struct pki_revocation_set *set, struct span der, struct err *err)
 {
-    const unsigned char *p = der.p;
-    X509_CRL *crl = d2i_X509_CRL(NULL, &p, (long)der.n);
-    enum err_code code;
+    X509_CRL *crl;
+    enum err_code code = pki_crl_parse(der, &crl, err);
 
-    if (!crl)
-        return pki_crypto_fail(err, ERR_PERM, "not a CRL");
-    code = p == der.p + der.n ? pki_revocation_add1(set, crl, err)
-                              : err_set(err, ERR_PERM, "octets follow the CRL");
-    X509_CRL_free(crl);
-    return code;
+    return code == ERR_OK ? crl_keep(set, crl, err) : code;
 }
 
 static enum err_code
@@ -135,10 +141,15 @@ pem_parse(struct pki_revocation_set *set, struct span bytes, struct err *err)
     return code;
 }
 
+static bool
+is_der(struct span bytes)
+{
+    return bytes.n > 0 && bytes.p[0] == PKI_DER_SEQUENCE;
+}
+
 enum err_code
 pki_revocation_parse(struct pki_revocation_set *set, struct span bytes, struct err *err)
 {
-    enum { DER_SEQUENCE = 0x30 };
     enum err_code code;
 
     pki_crypto_reset();
@@ -146,11 +157,22 @@ pki_revocation_parse(struct pki_revocation_set *set, struct span bytes, struct e
         return err_set(err, ERR_PERM, "no CRL: nothing there");
     if (bytes.n > PKI_REVOCATION_CRL_BYTES)
         return err_set(err, ERR_LIMIT, "a CRL of more than %d octets", PKI_REVOCATION_CRL_BYTES);
-    code = bytes.p[0] == DER_SEQUENCE ? der_parse(set, bytes, err) : pem_parse(set, bytes, err);
-    /* A malformed extension leaves errors behind though the CRL is taken (and judged invalid
-     * later). */
+    code = is_der(bytes) ? der_parse(set, bytes, err) : pem_parse(set, bytes, err);
     pki_crypto_reset();
     return code;
+}
+
+/* The octets of a DER file become those of the CRL: a large one is in memory once. */
+static enum err_code
+bytes_load(struct pki_revocation_set *set, struct buf *bytes, struct err *err)
+{
+    X509_CRL *crl;
+    enum err_code code;
+
+    if (!is_der(buf_span(bytes)))
+        return pki_revocation_parse(set, buf_span(bytes), err);
+    code = pki_crl_parse_take(bytes, &crl, err);
+    return code == ERR_OK ? crl_keep(set, crl, err) : code;
 }
 
 static enum err_code
@@ -159,7 +181,7 @@ file_load(struct pki_revocation_set *set, const char *path, struct err *err)
     struct buf bytes = BUF_INIT(PKI_REVOCATION_CRL_BYTES);
     enum err_code code = pki_file_load(path, &bytes, err);
 
-    if (code == ERR_OK && (code = pki_revocation_parse(set, buf_span(&bytes), err)))
+    if (code == ERR_OK && (code = bytes_load(set, &bytes, err)))
         code = err_prefix(err, "%s", path);
     buf_free(&bytes);
     return code;
@@ -180,12 +202,6 @@ pki_revocation_load(struct pki_revocation_set *set, const char *path, struct err
         code = file_load(set, names.list[i], err);
     pki_file_names_free(&names);
     return code;
-}
-
-static bool
-is_delta(const X509_CRL *crl)
-{
-    return X509_CRL_get_ext_by_NID(crl, NID_delta_crl, -1) >= 0;
 }
 
 static bool
@@ -231,7 +247,7 @@ insert(STACK_OF(X509_CRL) * list, X509_CRL *crl, int at)
 static bool
 offer(STACK_OF(X509_CRL) * list, X509_CRL *crl, time_t at)
 {
-    bool delta = is_delta(crl);
+    bool delta = pki_crl_is_delta(crl);
     int i;
 
     if (sk_X509_CRL_num(list) >= CANDIDATES_MAX)
@@ -240,9 +256,9 @@ offer(STACK_OF(X509_CRL) * list, X509_CRL *crl, time_t at)
         return true;
     for (i = 0; i < sk_X509_CRL_num(list); i++) {
         X509_CRL *have = sk_X509_CRL_value(list, i);
-        if (delta && is_delta(have) && is_newer(crl, have))
+        if (delta && pki_crl_is_delta(have) && is_newer(crl, have))
             break;
-        if (delta || is_delta(have) || !same_scope(crl, have))
+        if (delta || pki_crl_is_delta(have) || !same_scope(crl, have))
             continue;
         if (is_newer(crl, have)) {
             if (!X509_CRL_up_ref(crl))

@@ -7,8 +7,8 @@
  * a signer who embeds an old CRL hides the new one. Here only the newest complete CRL of each scope
  * is a candidate; an expired newest one makes the status unknown, it never revives its predecessor.
  *
- * The set holds parsed CRLs (a CRL of 500,000 entries: 0.5 s and 238 MB, so never per message) and
- * is immutable once it is shared. The network side (OCSP, fetching, cache) belongs below this
+ * The set holds parsed CRLs (pki/crl: read once, held in little more than their octets) and is
+ * immutable once it is shared. The network side (OCSP, fetching, cache) belongs below this
  * header: it answers with more candidates, or with a status, for the same question.
  *
  * Threads: filling belongs to one; asking, any.

@@ -2,6 +2,7 @@
 
 #include <openssl/x509.h>
 
+#include "pki/crl.h"
 #include "pki/crypto.h"
 
 static const unsigned char oid_data[] = { SMIME_BER_OID, 9,    0x2a, 0x86, 0x48, 0x86,
@@ -145,13 +146,16 @@ load_certificate(struct smime_verify_result *result, struct span der, struct err
     return code;
 }
 
+/* A CRL that we cannot read is left out: it is a candidate and nothing more. */
 static enum err_code
 load_crl(struct smime_verify_result *result, struct span der, struct err *err)
 {
-    const unsigned char *p = der.p;
-    X509_CRL *crl = d2i_X509_CRL(NULL, &p, (long)der.n);
-    pki_crypto_reset();
-    if (crl == NULL)
+    X509_CRL *crl = NULL;
+    struct err ignored = ERR_INIT;
+    enum err_code code = pki_crl_parse(der, &crl, &ignored);
+    if (code == ERR_NOMEM || code == ERR_BUG)
+        return err_set(err, code, "%s", ignored.text);
+    if (code != ERR_OK)
         return ERR_OK;
     if (result->crls == NULL)
         result->crls = sk_X509_CRL_new_null();
