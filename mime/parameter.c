@@ -1,5 +1,6 @@
 #include "mime/parameter.h"
 
+#include <stdalign.h>
 #include <stdlib.h>
 
 #include "mime/piece.h"
@@ -13,8 +14,10 @@ struct mime_parameters {
     struct mime_pieces pieces;
     const char *type;
     const char *subtype;
-    struct parameter list[MIME_PARAMETER_LIMIT];
+    struct parameter *list;
     size_t count;
+    alignas(max_align_t) unsigned char room[]; /* pieces, parameters, arena: one block, freed and
+                                                  wiped at once */
 };
 
 static int
@@ -151,6 +154,31 @@ split_value(struct mime_parameters *parameters)
     parameters->subtype = (const char *)from->value.p + slash + 1;
 }
 
+/* Every piece has a '=' of its own, so the field itself bounds them: a usual one needs a few
+ * hundred octets, where the limit would be 16 KiB that are cleared and wiped for every field. */
+static struct mime_parameters *
+parameters_new(struct span field_value)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < field_value.n && count < MIME_PARAMETER_LIMIT; i++)
+        count += field_value.p[i] == '=';
+    /* Raw strings, the type once more, joined strings; a NUL for each. */
+    size_t arena = 3 * field_value.n + 4 * (count + 1);
+    size_t lists = count * (sizeof(struct mime_piece) + sizeof(struct parameter));
+    struct mime_parameters *parameters = malloc(sizeof *parameters + lists + arena);
+
+    if (!parameters)
+        return NULL;
+    memset(parameters, 0, sizeof *parameters);
+    parameters->pieces.list = (struct mime_piece *)parameters->room;
+    parameters->list = (struct parameter *)(parameters->pieces.list + count);
+    parameters->pieces.arena = parameters->room + lists;
+    parameters->pieces.arena_cap = arena;
+    parameters->type = parameters->subtype = "";
+    return parameters;
+}
+
 enum err_code
 mime_parameter_parse(struct span field_value, struct mime_parameters **out, struct err *err)
 {
@@ -162,17 +190,11 @@ mime_parameter_parse(struct span field_value, struct mime_parameters **out, stru
                        MIME_PARAMETER_LIMIT_BYTES);
         goto out;
     }
-    parameters = calloc(1, sizeof *parameters);
-    /* Raw strings, the type once more, joined strings; a NUL for each. */
-    size_t cap = 3 * field_value.n + 4 * (MIME_PARAMETER_LIMIT + 1);
-    if (parameters)
-        parameters->pieces.arena = malloc(cap);
-    if (!parameters || !parameters->pieces.arena) {
+    parameters = parameters_new(field_value);
+    if (!parameters) {
         code = err_set(err, ERR_NOMEM, "parameters: out of memory");
         goto out;
     }
-    parameters->pieces.arena_cap = cap;
-    parameters->type = parameters->subtype = "";
     code = mime_piece_parse(field_value, &parameters->pieces, err);
     if (code != ERR_OK)
         goto out;
@@ -190,7 +212,6 @@ mime_parameter_free(struct mime_parameters **parameters)
 {
     if (!parameters || !*parameters)
         return;
-    free((*parameters)->pieces.arena);
     free(*parameters);
     *parameters = NULL;
 }

@@ -21,8 +21,9 @@ struct mime_piece {
 };
 
 struct mime_pieces {
-    struct span value; /* what stands before the first ';', a C string */
-    struct mime_piece list[MIME_PARAMETER_LIMIT];
+    struct span value;       /* what stands before the first ';', a C string */
+    struct mime_piece *list; /* room for one piece of every '=' of the field, at most
+                                MIME_PARAMETER_LIMIT */
     size_t count;
     unsigned flags; /* enum mime_parameter_flag */
     unsigned char
@@ -31,7 +32,7 @@ struct mime_pieces {
     size_t arena_cap;
 };
 
-/* `to` is empty but for its arena; strings are borrowed from that. */
+/* `to` is empty but for its list and its arena; strings are borrowed from that. */
 ERR_CHECKED enum err_code mime_piece_parse(struct span field_value, struct mime_pieces *to,
                                            struct err *err);
 

@@ -28,13 +28,14 @@ stage_fail(struct stage *stage, enum err_code code, struct err *err)
 enum err_code
 stage_write(struct stage *stage, struct span piece, struct err *err)
 {
-    struct err own = ERR_INIT;
     enum err_code rc;
 
+    if (!err) { /* its 500 octets are not cleared for every piece of a caller that has one */
+        struct err own = ERR_INIT;
+        return stage_write(stage, piece, &own);
+    }
     if (stage->failed.code != ERR_OK)
         return stage_fail(stage, stage->failed.code, err);
-    if (!err)
-        err = &own;
     if (stage->finished)
         rc = err_set(err, ERR_BUG, "%s: written to after its end", stage->ops->name);
     else

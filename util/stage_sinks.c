@@ -131,9 +131,38 @@ stage_fd_new(int fd, struct stage **out, struct err *err)
 struct stage_gather {
     struct stage stage;
     size_t size;
-    size_t n;
-    unsigned char held[];
+    size_t n, cap;
+    unsigned char *held; /* grows up to `size`: most messages are far smaller */
 };
+
+enum { GATHER_FIRST_CAP = 8192 };
+
+static enum err_code
+stage_gather_hold(struct stage_gather *self, struct span piece, struct err *err)
+{
+    if (self->n + piece.n > self->cap) {
+        size_t cap = self->cap ? 2 * self->cap : GATHER_FIRST_CAP;
+        unsigned char *held;
+
+        if (cap < self->n + piece.n)
+            cap = self->n + piece.n;
+        if (cap > self->size)
+            cap = self->size;
+        held = malloc(cap);
+        if (!held)
+            return err_set(err, ERR_NOMEM, "out of memory");
+        if (self->n > 0) {
+            memcpy(held, self->held, self->n);
+            explicit_bzero(self->held, self->n);
+        }
+        free(self->held);
+        self->held = held;
+        self->cap = cap;
+    }
+    memcpy(self->held + self->n, piece.p, piece.n);
+    self->n += piece.n;
+    return ERR_OK;
+}
 
 static enum err_code
 stage_gather_write(struct stage *stage, struct span piece, struct err *err)
@@ -150,9 +179,8 @@ stage_gather_write(struct stage *stage, struct span piece, struct err *err)
             /* A whole piece as it came: no copy. */
             rc = stage_write(stage->next, span_of(piece.p, take), err);
         } else {
-            memcpy(self->held + self->n, piece.p, take);
-            self->n += take;
-            if (self->n == self->size) {
+            rc = stage_gather_hold(self, span_of(piece.p, take), err);
+            if (rc == ERR_OK && self->n == self->size) {
                 self->n = 0;
                 rc = stage_write(stage->next, span_of(self->held, self->size), err);
             }
@@ -179,7 +207,9 @@ stage_gather_free(struct stage *stage)
 {
     struct stage_gather *self = (struct stage_gather *)stage;
 
-    explicit_bzero(self->held, self->size);
+    if (self->held)
+        explicit_bzero(self->held, self->cap);
+    free(self->held);
     free(self);
 }
 
@@ -197,7 +227,7 @@ stage_gather_new(size_t piece_bytes, struct stage *next, struct stage **out, str
 
     if (piece_bytes == 0)
         return err_set(err, ERR_BUG, "gather: pieces of 0 octets");
-    self = calloc(1, sizeof *self + piece_bytes);
+    self = calloc(1, sizeof *self);
     if (!self)
         return err_set(err, ERR_NOMEM, "out of memory");
     stage_init(&self->stage, &stage_gather_ops, next);
