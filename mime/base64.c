@@ -157,6 +157,26 @@ mime_base64_format(struct span bytes, struct buf *out, struct err *err)
     return code;
 }
 
+enum err_code
+mime_base64_format_lines(struct span bytes, struct buf *out, struct err *err)
+{
+    size_t lines = bytes.n / LINE_OCTETS, rest = bytes.n - lines * LINE_OCTETS;
+    enum err_code code = buf_reserve(out, (lines + 1) * LINE_TEXT, err);
+
+    if (code != ERR_OK)
+        return code;
+    unsigned char *end = out->p + out->n;
+    end += encode_lines(bytes.p, lines, end);
+    if (rest > 0) {
+        end = encode_all(bytes.p + lines * LINE_OCTETS, rest, end);
+        *end++ = '\r';
+        *end++ = '\n';
+    }
+    out->n = (size_t)(end - out->p);
+    out->p[out->n] = '\0';
+    return ERR_OK;
+}
+
 /* ---- decoding -------------------------------------------------------------------------------- */
 
 enum { CLASS_WHITE = 0x40, CLASS_PAD = 0x41, CLASS_OTHER = 0x80 };

@@ -26,4 +26,8 @@ ERR_CHECKED enum err_code mime_base64_decode_new(uint64_t *irregular, struct sta
 ERR_CHECKED enum err_code mime_base64_format(struct span bytes, struct buf *out, struct err *err);
 ERR_CHECKED enum err_code mime_base64_parse(struct span text, struct buf *out, struct err *err);
 
+/* The same with line breaks as the encoder writes them. */
+ERR_CHECKED enum err_code mime_base64_format_lines(struct span bytes, struct buf *out,
+                                                   struct err *err);
+
 #endif

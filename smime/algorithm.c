@@ -1,19 +1,33 @@
 #include "smime/algorithm.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include <openssl/objects.h>
 
+#include "pki/crypto.h"
 #include "pki/reason.h"
 
+enum { DIGEST_DER = 13 };
+
 static const struct {
-    const char *name, *micalg;
+    const char *name, *micalg, *fetch;
     const EVP_MD *(*get)(void);
+    unsigned char der[DIGEST_DER];
 } digests[] = {
-    [SMIME_DIGEST_SHA256] = { "sha256", "sha-256", EVP_sha256 },
-    [SMIME_DIGEST_SHA384] = { "sha384", "sha-384", EVP_sha384 },
-    [SMIME_DIGEST_SHA512] = { "sha512", "sha-512", EVP_sha512 },
+#define DIGEST_OID(last)                                                             \
+    {                                                                                \
+        0x30, 0x0b, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, last \
+    }
+    [SMIME_DIGEST_SHA256] = { "sha256", "sha-256", "SHA2-256", EVP_sha256, DIGEST_OID(1) },
+    [SMIME_DIGEST_SHA384] = { "sha384", "sha-384", "SHA2-384", EVP_sha384, DIGEST_OID(2) },
+    [SMIME_DIGEST_SHA512] = { "sha512", "sha-512", "SHA2-512", EVP_sha512, DIGEST_OID(3) },
+#undef DIGEST_OID
 };
+
+/* A digest that is named is looked up at every use, behind a lock that all threads share; one that
+ * was fetched is not. Never freed: the threads that use them outlive everything else. */
+static _Atomic(EVP_MD *) fetched[sizeof digests / sizeof digests[0]];
 
 static const struct {
     const char *name;
@@ -41,7 +55,25 @@ smime_micalg(enum smime_digest digest)
 const EVP_MD *
 smime_digest_get(enum smime_digest digest)
 {
-    return digests[digest].get();
+    EVP_MD *md = atomic_load_explicit(&fetched[digest], memory_order_acquire), *none = NULL;
+
+    if (md != NULL)
+        return md;
+    md = EVP_MD_fetch(NULL, digests[digest].fetch, NULL);
+    if (md == NULL) {
+        pki_crypto_reset();
+        return digests[digest].get();
+    }
+    if (atomic_compare_exchange_strong(&fetched[digest], &none, md))
+        return md;
+    EVP_MD_free(md); /* another thread was first */
+    return none;
+}
+
+struct span
+smime_digest_der(enum smime_digest digest)
+{
+    return span_of(digests[digest].der, DIGEST_DER);
 }
 
 const char *

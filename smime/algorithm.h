@@ -32,9 +32,11 @@ const char *smime_digest_name(enum smime_digest digest);
 const char *smime_cipher_name(enum smime_cipher cipher);
 const char *smime_micalg(enum smime_digest digest); /* RFC 8551 3.5.3.2: "sha-256" */
 
-/* Borrowed for ever. */
+/* Borrowed for ever: fetched once, for all threads. */
 const EVP_MD *smime_digest_get(enum smime_digest digest);
 const EVP_CIPHER *smime_cipher_get(enum smime_cipher cipher);
+/* AlgorithmIdentifier of a digest, without parameters (RFC 5754 2). Static. */
+struct span smime_digest_der(enum smime_digest digest);
 bool smime_cipher_is_aead(enum smime_cipher cipher);
 
 /* The digest to sign with: `wanted`, or more where the key is an EC key that asks for more (P-384:

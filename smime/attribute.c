@@ -1,110 +1,10 @@
 #include "smime/attribute.h"
 
+#include <stdio.h>
+
 #include "util/buf.h"
 #include "pki/crypto.h"
-#include "smime/ber.h"
-
-enum { LIMIT_NAME = 64 * 1024 };
-
-/* RFC 5652 11.3: UTCTime up to 2049, GeneralizedTime after, which is what ASN1_TIME_set does. */
-static enum err_code
-set_signing_time(CMS_SignerInfo *signer, time_t signing_time, struct err *err)
-{
-    ASN1_TIME *time = ASN1_TIME_set(NULL, signing_time);
-    enum err_code code = ERR_OK;
-    if (time == NULL ||
-        !CMS_signed_add1_attr_by_NID(signer, NID_pkcs9_signingTime, time->type, time, -1))
-        code = pki_crypto_fail(err, ERR_NOMEM, "signingTime could not be set");
-    ASN1_TIME_free(time);
-    return code;
-}
-
-/* RFC 8551 2.5.2: in order of preference. Whoever answers encrypts to us by this list. */
-static enum err_code
-set_capabilities(CMS_SignerInfo *signer, struct err *err)
-{
-    static const int nids[] = { NID_aes_256_gcm, NID_aes_128_gcm, NID_aes_256_cbc,
-                                NID_aes_128_cbc };
-    STACK_OF(X509_ALGOR) *list = NULL;
-    enum err_code code = ERR_OK;
-    for (size_t i = 0; i < sizeof(nids) / sizeof(nids[0]) && code == ERR_OK; i++)
-        if (!CMS_add_simple_smimecap(&list, nids[i], -1))
-            code = pki_crypto_fail(err, ERR_NOMEM, "SMIMECapabilities could not be made");
-    if (code == ERR_OK && !CMS_add_smimecap(signer, list))
-        code = pki_crypto_fail(err, ERR_NOMEM, "SMIMECapabilities could not be set");
-    sk_X509_ALGOR_pop_free(list, X509_ALGOR_free);
-    return code;
-}
-
-/* SMIMEEncryptionKeyPreference: issuerAndSerialNumber [0] IMPLICIT (RFC 8551 2.5.3). */
-static enum err_code
-format_preference(const struct pki_certificate *encryption, struct buf *out, struct err *err)
-{
-    X509 *x509 = pki_certificate_get0_x509(encryption);
-    unsigned char *name = NULL, *serial = NULL;
-    unsigned char header[SMIME_BER_HEADER];
-    int name_n = i2d_X509_NAME(X509_get_issuer_name(x509), &name);
-    int serial_n = i2d_ASN1_INTEGER(X509_get0_serialNumber(x509), &serial);
-    enum err_code code = ERR_OK;
-    if (name_n <= 0 || serial_n <= 0) {
-        code = pki_crypto_fail(err, ERR_NOMEM, "the encryption certificate could not be named");
-        goto out;
-    }
-    size_t n =
-        smime_ber_format(SMIME_BER_CONTEXT_CONSTRUCTED, (uint64_t)(name_n + serial_n), header);
-    code = buf_append(out, span_of(header, n), err);
-    if (code == ERR_OK)
-        code = buf_append(out, span_of(name, (size_t)name_n), err);
-    if (code == ERR_OK)
-        code = buf_append(out, span_of(serial, (size_t)serial_n), err);
-out:
-    OPENSSL_free(name);
-    OPENSSL_free(serial);
-    return code;
-}
-
-/* The library has no call for an attribute whose value is not universal: it is made as "other". */
-static enum err_code
-set_preference(CMS_SignerInfo *signer, const struct pki_certificate *encryption, struct err *err)
-{
-    struct buf der = BUF_INIT(LIMIT_NAME);
-    ASN1_STRING *value = NULL;
-    X509_ATTRIBUTE *attribute = NULL;
-    enum err_code code = format_preference(encryption, &der, err);
-    if (code != ERR_OK)
-        goto out;
-    value = ASN1_STRING_type_new(V_ASN1_OTHER);
-    if (value == NULL || !ASN1_STRING_set(value, der.p, (int)der.n) ||
-        (attribute = X509_ATTRIBUTE_create(NID_id_smime_aa_encrypKeyPref, V_ASN1_OTHER, value)) ==
-            NULL) {
-        code = pki_crypto_fail(err, ERR_NOMEM, "encryptionKeyPreference could not be made");
-        goto out;
-    }
-    value = NULL; /* taken */
-    if (!CMS_signed_add1_attr(signer, attribute))
-        code = pki_crypto_fail(err, ERR_NOMEM, "encryptionKeyPreference could not be set");
-out:
-    X509_ATTRIBUTE_free(attribute);
-    ASN1_STRING_free(value);
-    buf_free(&der);
-    return code;
-}
-
-enum err_code
-smime_attribute_set(CMS_SignerInfo *signer, time_t signing_time,
-                    const struct pki_certificate *encryption, struct err *err)
-{
-    enum err_code code = set_signing_time(signer, signing_time, err);
-    if (code == ERR_OK)
-        code = set_capabilities(signer, err);
-    if (code == ERR_OK && encryption != NULL)
-        code = set_preference(signer, encryption, err);
-    return code;
-}
-
-/* ---- reading ---- */
-
-enum { LIMIT_ATTRIBUTES = 64 };
+#include "smime/der.h"
 
 /* Contents octets of the OIDs (RFC 5652 11, RFC 2634 5.4, RFC 5035 3). */
 static const unsigned char oid_content_type[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7,
@@ -117,6 +17,201 @@ static const unsigned char oid_certificate_v1[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7
                                                     0x01, 0x09, 0x10, 0x02, 0x0c };
 static const unsigned char oid_certificate_v2[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d,
                                                     0x01, 0x09, 0x10, 0x02, 0x2f };
+/* ---- writing ---- */
+
+/* SMIMECapabilities: AES-256-GCM, AES-128-GCM, AES-256-CBC, AES-128-CBC, without parameters. In
+ * order of preference: whoever answers encrypts to us by this list (RFC 8551 2.5.2). */
+static const unsigned char capabilities[] = {
+#define CAPABILITY(last) \
+    0x30, 0x0b, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, last
+    CAPABILITY(0x2e),
+    CAPABILITY(0x06),
+    CAPABILITY(0x2a),
+    CAPABILITY(0x02),
+#undef CAPABILITY
+};
+static const unsigned char oid_capabilities[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7,
+                                                  0x0d, 0x01, 0x09, 0x0f };
+static const unsigned char oid_preference[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d,
+                                                0x01, 0x09, 0x10, 0x02, 0x0b };
+static const unsigned char oid_data[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01 };
+
+enum {
+    UTC_TIME = 0x17,
+    GENERALIZED_TIME = 0x18,
+    LIMIT_VALUE = 128 * 1024 /* a name, a serial number and a digest */
+};
+
+/* SEQUENCE { type, SET { value } } */
+static enum err_code
+append_attribute(struct buf *out, struct span type, unsigned char identifier, struct span value,
+                 struct err *err)
+{
+    size_t at = smime_der_begin(out), set;
+    enum err_code code = smime_der_append(out, SMIME_BER_OID, type, err);
+
+    set = smime_der_begin(out);
+    if (code == ERR_OK)
+        code = smime_der_append(out, identifier, value, err);
+    if (code == ERR_OK)
+        code = smime_der_end(out, set, SMIME_BER_SET, err);
+    return code == ERR_OK ? smime_der_end(out, at, SMIME_BER_SEQUENCE, err) : code;
+}
+
+/* RFC 5652 11.3: UTCTime from 1950 to 2049, GeneralizedTime beyond. */
+static enum err_code
+append_signing_time(struct buf *out, time_t signing_time, struct err *err)
+{
+    struct span type = span_of(oid_signing_time, sizeof(oid_signing_time));
+    struct tm tm;
+    char text[32];
+
+    if (gmtime_r(&signing_time, &tm) == NULL || tm.tm_year < -1900 || tm.tm_year > 8099)
+        return err_set(err, ERR_PERM, "a signing time that is no date");
+    bool is_utc = tm.tm_year >= 50 && tm.tm_year < 150;
+    int n = snprintf(text, sizeof(text), "%0*d%02d%02d%02d%02d%02dZ", is_utc ? 2 : 4,
+                     is_utc ? tm.tm_year % 100 : tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+                     tm.tm_hour, tm.tm_min, tm.tm_sec);
+    return append_attribute(out, type, is_utc ? UTC_TIME : GENERALIZED_TIME,
+                            span_of(text, (size_t)n), err);
+}
+
+enum err_code
+smime_attribute_format_issuer(const struct pki_certificate *certificate, struct buf *out,
+                              struct err *err)
+{
+    X509 *x509 = pki_certificate_get0_x509(certificate);
+    const unsigned char *name = NULL;
+    unsigned char *serial = NULL;
+    size_t name_n = 0;
+    int n = i2d_ASN1_INTEGER(X509_get0_serialNumber(x509), &serial);
+    enum err_code code;
+
+    if (n <= 0 || !X509_NAME_get0_der(X509_get_issuer_name(x509), &name, &name_n))
+        code = pki_crypto_fail(err, ERR_NOMEM, "a certificate could not be named");
+    else
+        code = buf_append(out, span_of(name, name_n), err);
+    if (code == ERR_OK)
+        code = buf_append(out, span_of(serial, (size_t)n), err);
+    OPENSSL_free(serial);
+    return code;
+}
+
+/* SMIMEEncryptionKeyPreference: issuerAndSerialNumber [0] IMPLICIT (RFC 8551 2.5.3). */
+static enum err_code
+append_preference(struct buf *out, const struct pki_certificate *encryption, struct err *err)
+{
+    struct buf value = BUF_INIT(LIMIT_VALUE);
+    enum err_code code = smime_attribute_format_issuer(encryption, &value, err);
+
+    if (code == ERR_OK)
+        code = append_attribute(out, span_of(oid_preference, sizeof(oid_preference)),
+                                SMIME_BER_CONTEXT_CONSTRUCTED, buf_span(&value), err);
+    buf_free(&value);
+    return code;
+}
+
+/* The octets of a fingerprint in lower-case hexadecimal; their number. */
+static unsigned
+parse_hex(const char *hex, unsigned char *out)
+{
+    unsigned n = 0;
+
+    for (; hex[0] && hex[1] && n < EVP_MAX_MD_SIZE; hex += 2) {
+        unsigned high = hex[0] <= '9' ? hex[0] - '0' : hex[0] - 'a' + 10;
+        unsigned low = hex[1] <= '9' ? hex[1] - '0' : hex[1] - 'a' + 10;
+
+        out[n++] = (unsigned char)(high << 4 | low);
+    }
+    return n;
+}
+
+/* ESSCertIDv2 (RFC 5035 4): hashAlgorithm where it is not SHA-256, certHash, issuerSerial. */
+static enum err_code
+format_cert_id(const struct smime_attribute_args *args, struct buf *out, struct err *err)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    struct span der = pki_certificate_der(args->signer);
+    size_t id = smime_der_begin(out), names, name, serial;
+    enum err_code code = ERR_OK;
+
+    if (args->digest == SMIME_DIGEST_SHA256)
+        n = parse_hex(pki_certificate_get(args->signer)->fingerprint, digest);
+    else if (!EVP_Digest(der.p, der.n, digest, &n, smime_digest_get(args->digest), NULL))
+        return pki_crypto_fail(err, ERR_BUG, "hashing failed");
+    if (args->digest != SMIME_DIGEST_SHA256)
+        code = buf_append(out, smime_digest_der(args->digest), err);
+    if (code == ERR_OK)
+        code = smime_der_append(out, SMIME_BER_OCTETS, span_of(digest, n), err);
+    serial = names = name = smime_der_begin(out);
+    if (code == ERR_OK)
+        code = smime_attribute_format_issuer(args->signer, out, err);
+    if (code != ERR_OK)
+        return code;
+    /* GeneralNames { directoryName [4] EXPLICIT } around the name alone, which comes first. */
+    struct smime_ber_element element;
+    struct buf rest = BUF_INIT(LIMIT_VALUE);
+    struct span both = span_of(out->p + name, out->n - name);
+    code = smime_ber_get(&both, &element, err);
+    if (code == ERR_OK)
+        code = buf_append(&rest, both, err);
+    out->n = name + element.whole.n;
+    if (code == ERR_OK)
+        code = smime_der_end(out, name, SMIME_BER_CONTEXT_CONSTRUCTED + 4, err);
+    if (code == ERR_OK)
+        code = smime_der_end(out, names, SMIME_BER_SEQUENCE, err);
+    if (code == ERR_OK)
+        code = buf_append(out, buf_span(&rest), err);
+    buf_free(&rest);
+    if (code == ERR_OK)
+        code = smime_der_end(out, serial, SMIME_BER_SEQUENCE, err);
+    return code == ERR_OK ? smime_der_end(out, id, SMIME_BER_SEQUENCE, err) : code;
+}
+
+/* signingCertificateV2: SEQUENCE OF ESSCertIDv2 with the signer's alone. */
+static enum err_code
+append_certificate(struct buf *out, const struct smime_attribute_args *args, struct err *err)
+{
+    struct span type = span_of(oid_certificate_v2, sizeof(oid_certificate_v2));
+    struct buf value = BUF_INIT(LIMIT_VALUE);
+    enum err_code code = format_cert_id(args, &value, err);
+
+    if (code == ERR_OK)
+        code = smime_der_end(&value, 0, SMIME_BER_SEQUENCE, err);
+    if (code == ERR_OK)
+        code = append_attribute(out, type, SMIME_BER_SEQUENCE, buf_span(&value), err);
+    buf_free(&value);
+    return code;
+}
+
+enum err_code
+smime_attribute_format(const struct smime_attribute_args *args, struct span message_digest,
+                       struct buf *out, struct err *err)
+{
+    size_t at = smime_der_begin(out);
+    enum err_code code = append_attribute(out, span_of(oid_content_type, sizeof(oid_content_type)),
+                                          SMIME_BER_OID, span_of(oid_data, sizeof(oid_data)), err);
+
+    if (code == ERR_OK)
+        code = append_signing_time(out, args->signing_time, err);
+    if (code == ERR_OK)
+        code = append_attribute(out, span_of(oid_message_digest, sizeof(oid_message_digest)),
+                                SMIME_BER_OCTETS, message_digest, err);
+    if (code == ERR_OK)
+        code =
+            append_attribute(out, span_of(oid_capabilities, sizeof(oid_capabilities)),
+                             SMIME_BER_SEQUENCE, span_of(capabilities, sizeof(capabilities)), err);
+    if (code == ERR_OK)
+        code = append_certificate(out, args, err);
+    if (code == ERR_OK && args->encryption != NULL)
+        code = append_preference(out, args->encryption, err);
+    return code == ERR_OK ? smime_der_end_set(out, at, SMIME_BER_SET, err) : code;
+}
+
+/* ---- reading ---- */
+
+enum { LIMIT_ATTRIBUTES = 64 };
 
 static bool
 is_oid(struct span oid, const unsigned char *bytes, size_t n)

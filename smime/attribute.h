@@ -2,8 +2,7 @@
  * Signed attributes: those we write, and those we read.    RFC 5652 5.3, 11; RFC 8551 2.5; RFC 5035
  * 3
  *
- * Written: contentType and messageDigest come from the library, which knows them at the end. Read:
- * from the DER of the attributes, where each may stand once and with one value. Belongs to the
+ * Read from the DER of the attributes, where each may stand once and with one value. Belongs to the
  * thread of the signature.
  */
 #ifndef SMIME_ATTRIBUTE_H
@@ -11,16 +10,27 @@
 
 #include <time.h>
 
-#include <openssl/cms.h>
-
 #include "pki/certificate.h"
+#include "smime/algorithm.h"
 #include "smime/ber.h"
 
-/* signingTime, SMIMECapabilities (what we can decrypt, best first) and, where `encryption` is not
- * NULL, encryptionKeyPreference. */
-ERR_CHECKED enum err_code smime_attribute_set(CMS_SignerInfo *signer, time_t signing_time,
-                                              const struct pki_certificate *encryption,
-                                              struct err *err);
+struct smime_attribute_args {
+    const struct pki_certificate *signer;     /* borrowed */
+    const struct pki_certificate *encryption; /* the sender's own; may be NULL; borrowed */
+    enum smime_digest digest;
+    time_t signing_time;
+};
+
+/* Appends what is signed: the SET of contentType, messageDigest, signingTime, SMIMECapabilities
+ * (what we can decrypt, best first), signingCertificateV2 and, where `encryption` is not NULL,
+ * encryptionKeyPreference. */
+ERR_CHECKED enum err_code smime_attribute_format(const struct smime_attribute_args *args,
+                                                 struct span message_digest, struct buf *out,
+                                                 struct err *err);
+
+/* Appends issuer and serial number of a certificate: the contents of an IssuerAndSerialNumber. */
+ERR_CHECKED enum err_code smime_attribute_format_issuer(const struct pki_certificate *certificate,
+                                                        struct buf *out, struct err *err);
 
 /* What we read of them; spans borrow from the input, p NULL: not there. */
 struct smime_attributes {

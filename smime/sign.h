@@ -23,7 +23,7 @@
 
 struct smime_sign_args {
     const struct pki_key *key;                /* borrowed until finish */
-    const struct pki_certificate *encryption; /* the sender's own; may be NULL; borrowed */
+    const struct pki_certificate *encryption; /* the sender's own; may be NULL; borrowed likewise */
     bool opaque;
     enum smime_digest digest;       /* more is used where an EC key asks for it */
     enum smime_signature signature; /* PKCS#1 v1.5 or PSS for RSA keys */

@@ -24,31 +24,31 @@ buf_reset(struct buf *b)
 }
 
 static void
-buf_free_memory(unsigned char *p, size_t cap)
+buf_free_memory(unsigned char *p, size_t used)
 {
     if (!p)
         return;
-    explicit_bzero(p, cap);
+    explicit_bzero(p, used);
     free(p);
 }
 
 void
 buf_free(struct buf *b)
 {
-    buf_free_memory(b->p, b->cap);
+    buf_free_memory(b->p, b->n);
     buf_init(b, b->limit_bytes);
 }
 
 /* A new block with room for `more`, holding the old bytes; the old block is left to the caller,
  * because what is to be appended may lie in it. */
 static enum err_code
-buf_grow(struct buf *b, size_t more, unsigned char **old, size_t *old_cap, struct err *err)
+buf_grow(struct buf *b, size_t more, unsigned char **old, size_t *old_n, struct err *err)
 {
     unsigned char *p;
     size_t need, cap;
 
     *old = NULL;
-    *old_cap = 0;
+    *old_n = 0;
     if (more > b->limit_bytes || b->n > b->limit_bytes - more)
         return err_set(err, ERR_LIMIT, "buffer limit of %zu octets reached", b->limit_bytes);
     if (b->n > SIZE_MAX - 1 - more)
@@ -69,7 +69,7 @@ buf_grow(struct buf *b, size_t more, unsigned char **old, size_t *old_cap, struc
         memcpy(p, b->p, b->n);
     p[b->n] = '\0';
     *old = b->p;
-    *old_cap = b->cap;
+    *old_n = b->n;
     b->p = p;
     b->cap = cap;
     return ERR_OK;
@@ -79,10 +79,10 @@ enum err_code
 buf_reserve(struct buf *b, size_t more, struct err *err)
 {
     unsigned char *old;
-    size_t old_cap;
-    enum err_code rc = buf_grow(b, more, &old, &old_cap, err);
+    size_t old_n;
+    enum err_code rc = buf_grow(b, more, &old, &old_n, err);
 
-    buf_free_memory(old, old_cap);
+    buf_free_memory(old, old_n);
     return rc;
 }
 
@@ -90,8 +90,8 @@ enum err_code
 buf_append(struct buf *b, struct span piece, struct err *err)
 {
     unsigned char *old;
-    size_t old_cap;
-    enum err_code rc = buf_grow(b, piece.n, &old, &old_cap, err);
+    size_t old_n;
+    enum err_code rc = buf_grow(b, piece.n, &old, &old_n, err);
 
     if (rc != ERR_OK)
         return rc;
@@ -99,7 +99,7 @@ buf_append(struct buf *b, struct span piece, struct err *err)
         memmove(b->p + b->n, piece.p, piece.n);
     b->n += piece.n;
     b->p[b->n] = '\0';
-    buf_free_memory(old, old_cap);
+    buf_free_memory(old, old_n);
     return ERR_OK;
 }
 
@@ -119,7 +119,7 @@ enum err_code
 buf_appendf(struct buf *b, struct err *err, const char *format, ...)
 {
     unsigned char *old = NULL;
-    size_t old_cap = 0;
+    size_t old_n = 0;
     enum err_code rc;
     va_list args;
     int n;
@@ -129,14 +129,14 @@ buf_appendf(struct buf *b, struct err *err, const char *format, ...)
     va_end(args);
     if (n < 0)
         return err_set(err, ERR_BUG, "format \"%s\" cannot be written", format);
-    rc = buf_grow(b, (size_t)n, &old, &old_cap, err);
+    rc = buf_grow(b, (size_t)n, &old, &old_n, err);
     if (rc != ERR_OK)
         return rc;
     va_start(args, format);
     vsnprintf((char *)b->p + b->n, (size_t)n + 1, format, args);
     va_end(args);
     b->n += (size_t)n;
-    buf_free_memory(old, old_cap);
+    buf_free_memory(old, old_n);
     return ERR_OK;
 }
 

@@ -66,22 +66,29 @@ usual(const struct user *user)
                                      .boundary = "b0undary" };
 }
 
-/* The PEM or DER of the signature inside a clear-signed message; returned: CMS_ContentInfo_free. */
-static CMS_ContentInfo *
-clear_signature(const struct buf *message)
+/* The octets of the signature inside a clear-signed message, appended to `der`. */
+static void
+load_signature(const struct buf *message, struct buf *der)
 {
     struct err err = ERR_INIT;
-    struct buf der = BUF_INIT(MAKE_LIMIT);
     const char *part = strstr(buf_str(message), "Content-Description: S/MIME Cryptographic");
     assert_non_null(part);
     const char *begin = strstr(part, "\r\n\r\n") + 4;
     const char *end = strstr(begin, "\r\n--");
     struct stage *sink = NULL, *decode = NULL;
-    FIXTURE_MUST(stage_buf_new(&der, &sink, &err));
+    FIXTURE_MUST(stage_buf_new(der, &sink, &err));
     FIXTURE_MUST(mime_base64_decode_new(NULL, sink, &decode, &err));
     FIXTURE_MUST(stage_write(decode, span_of(begin, (size_t)(end - begin)), &err));
     FIXTURE_MUST(stage_finish(decode, &err));
     stage_free(&decode);
+}
+
+/* The same, parsed; returned: CMS_ContentInfo_free. */
+static CMS_ContentInfo *
+clear_signature(const struct buf *message)
+{
+    struct buf der = BUF_INIT(MAKE_LIMIT);
+    load_signature(message, &der);
     const unsigned char *p = der.p;
     CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &p, (long)der.n);
     assert_non_null(cms);
@@ -186,6 +193,69 @@ sign_carries_the_attributes_and_certificates_that_it_promises(void **state)
     sk_X509_pop_free(certificates, X509_free);
     CMS_ContentInfo_free(cms);
     buf_free(&message);
+}
+
+/* The same detached signature by the library's own API. */
+static CMS_ContentInfo *
+library_signature(const struct user *user, const EVP_MD *md, time_t signing_time)
+{
+    static const int nids[] = { NID_aes_256_gcm, NID_aes_128_gcm, NID_aes_256_cbc,
+                                NID_aes_128_cbc };
+    unsigned flags = CMS_PARTIAL | CMS_DETACHED | CMS_BINARY;
+    STACK_OF(X509_ALGOR) *capabilities = NULL;
+    BIO *content = BIO_new_mem_buf(FIXTURE_ENTITY, -1);
+    CMS_ContentInfo *cms = CMS_sign(NULL, NULL, NULL, NULL, flags);
+    CMS_SignerInfo *signer = CMS_add1_signer(cms, user->leaf.x509, user->leaf.key, md,
+                                             flags | CMS_NOSMIMECAP | CMS_CADES);
+    ASN1_TIME *at = ASN1_TIME_set(NULL, signing_time);
+    assert_non_null(signer);
+    assert_true(CMS_signed_add1_attr_by_NID(signer, NID_pkcs9_signingTime, at->type, at, -1));
+    for (size_t i = 0; i < sizeof(nids) / sizeof(nids[0]); i++)
+        assert_true(CMS_add_simple_smimecap(&capabilities, nids[i], -1));
+    assert_true(CMS_add_smimecap(signer, capabilities));
+    for (size_t i = 0; i < user->key.chain.count; i++) {
+        X509 *x509 = pki_certificate_get0_x509(user->key.chain.list[i]);
+        if (X509_NAME_cmp(X509_get_subject_name(x509), X509_get_issuer_name(x509)) != 0)
+            assert_true(CMS_add1_cert(cms, x509));
+    }
+    assert_true(CMS_final(cms, content, NULL, flags));
+    sk_X509_ALGOR_pop_free(capabilities, X509_ALGOR_free);
+    ASN1_TIME_free(at);
+    BIO_free(content);
+    return cms;
+}
+
+/* PKCS#1 v1.5 signs the same octets the same way each time: everything must be equal. */
+static void
+sign_writes_octet_for_octet_what_the_library_would_write(void **state)
+{
+    static const struct {
+        enum smime_digest digest;
+        const EVP_MD *(*md)(void);
+        time_t at;
+    } cases[] = { { SMIME_DIGEST_SHA256, EVP_sha256, 1790000000 },
+                  { SMIME_DIGEST_SHA384, EVP_sha384, 2600000000 },
+                  { SMIME_DIGEST_SHA512, EVP_sha512, 1 } };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct buf message = BUF_INIT(MAKE_LIMIT);
+        struct buf ours = BUF_INIT(MAKE_LIMIT);
+        unsigned char *theirs = NULL;
+        struct smime_sign_args args = usual(&alice);
+        args.encryption = NULL;
+        args.digest = cases[i].digest;
+        args.signing_time = cases[i].at;
+        fixture_sign(&args, span_str(FIXTURE_ENTITY), 64, &message);
+        load_signature(&message, &ours);
+        CMS_ContentInfo *library = library_signature(&alice, cases[i].md(), cases[i].at);
+        int n = i2d_CMS_ContentInfo(library, &theirs);
+        assert_int_equal(ours.n, n);
+        assert_memory_equal(ours.p, theirs, ours.n);
+        buf_free(&ours);
+        OPENSSL_free(theirs);
+        CMS_ContentInfo_free(library);
+        buf_free(&message);
+    }
 }
 
 static void
@@ -417,6 +487,7 @@ main(void)
         cmocka_unit_test(sign_clear_is_verified_by_openssl_and_says_what_it_is),
         cmocka_unit_test(sign_clear_gives_the_same_bytes_for_every_piece_size),
         cmocka_unit_test(sign_carries_the_attributes_and_certificates_that_it_promises),
+        cmocka_unit_test(sign_writes_octet_for_octet_what_the_library_would_write),
         cmocka_unit_test(sign_adds_a_certificate_once_when_one_pair_does_both),
         cmocka_unit_test(sign_takes_the_digest_that_an_ec_key_asks_for),
         cmocka_unit_test(sign_pss_has_a_salt_as_long_as_the_digest),
