@@ -13,6 +13,17 @@ static const unsigned long required_actions = SMFIF_ADDHDRS | SMFIF_CHGHDRS | SM
                                               SMFIF_SETSYMLIST;
 static const unsigned long required_steps = SMFIP_SKIP | SMFIP_HDR_LEADSPC;
 
+/* Steps that need no answer, and what their callbacks return. libmilter answers by itself where the
+ * MTA has no such steps. Written once, before other threads exist. */
+static const unsigned long unanswered_steps = SMFIP_NR_CONN | SMFIP_NR_DATA | SMFIP_NR_HDR;
+static bool has_unanswered_steps;
+
+static sfsistat
+go_on_unanswered(void)
+{
+    return has_unanswered_steps ? SMFIS_NOREPLY : SMFIS_CONTINUE;
+}
+
 /* NULL: there never was a connect, or no memory for its session. */
 static struct milter_session *
 session_of(SMFICTX *ctx)
@@ -113,6 +124,8 @@ on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long steps, unsigned 
     *actions_out = required_actions;
     /* Steps that libmilter found no callback for are in *steps_out already. */
     *steps_out = (*steps_out & steps & (SMFIP_NOHELO | SMFIP_NOUNKNOWN)) | required_steps;
+    if (has_unanswered_steps)
+        *steps_out |= steps & unanswered_steps;
     return SMFIS_CONTINUE;
 }
 
@@ -128,7 +141,7 @@ on_connect(SMFICTX *ctx, char *host, _SOCK_ADDR *address)
         milter_session_free(&session);
     /* Without a session every MAIL is answered 451: an answer at connect is not shown by every MTA.
      */
-    return SMFIS_CONTINUE;
+    return go_on_unanswered();
 }
 
 static sfsistat
@@ -171,10 +184,11 @@ on_data(SMFICTX *ctx)
 {
     struct milter_session *session = session_of(ctx);
 
-    if (!session || !session->message)
+    if (session && session->message)
+        set_id(ctx, session->message);
+    else if (!has_unanswered_steps)
         return answer_lost(ctx);
-    set_id(ctx, session->message);
-    return SMFIS_CONTINUE;
+    return go_on_unanswered();
 }
 
 static sfsistat
@@ -184,9 +198,10 @@ on_header(SMFICTX *ctx, char *name, char *value)
     struct flow_answer answer;
 
     if (!session || !session->message)
-        return answer_lost(ctx);
+        return has_unanswered_steps ? SMFIS_NOREPLY : answer_lost(ctx);
+    /* A refusal is repeated by flow/ at every later step: without an answer here it is EOH's. */
     flow_message_header(session->message->flow, span_str(name), span_str(value), &answer);
-    return answer_step(ctx, session, &answer);
+    return has_unanswered_steps ? SMFIS_NOREPLY : answer_step(ctx, session, &answer);
 }
 
 static sfsistat
@@ -260,8 +275,9 @@ on_close(SMFICTX *ctx)
 }
 
 struct smfiDesc
-milter_callbacks_get(void)
+milter_callbacks_get(bool is_unix)
 {
+    has_unanswered_steps = is_unix;
     return (struct smfiDesc){
         .xxfi_name = (char *)"smimed",
         .xxfi_version = SMFI_VERSION,

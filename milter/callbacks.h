@@ -7,15 +7,24 @@
  * actions. An MTA that offers less is refused at negotiation, and its default action decides, which
  * must be tempfail anyway. One form of a header field is enough.
  *
+ * On a Unix socket, CONNECT, DATA and header fields are not answered (SMFIP_NR_*): an MTA sends
+ * them all at once then, which saves a dozen writes and wake-ups a message. Where such a step would
+ * refuse, the message remembers it, and the end of the header, which is always answered, says it.
+ * MAIL, RCPT, EOH, body and end can all be refused and are always answered. On an inet socket every
+ * step is answered: Nagle's algorithm of the MTA's side waits otherwise (11 messages a second).
+ *
  * Never SMFIS_ACCEPT: older Postfix stays in the accept state for a second message. Never a refusal
  * by libmilter's own text.
  */
 #ifndef MILTER_CALLBACKS_H
 #define MILTER_CALLBACKS_H
 
+#include <stdbool.h>
+
 #include <libmilter/mfapi.h>
 
-/* The table for smfi_register. */
-struct smfiDesc milter_callbacks_get(void);
+/* The table for smfi_register. `is_unix`: what kind of socket we listen on; once, before libmilter
+ * runs. */
+struct smfiDesc milter_callbacks_get(bool is_unix);
 
 #endif

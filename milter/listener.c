@@ -101,7 +101,7 @@ milter_listener_new(const struct conf_global *global, struct err *err)
 
     if (path && milter_socket_reset(path, err))
         return err->code;
-    if (smfi_register(milter_callbacks_get()) != MI_SUCCESS)
+    if (smfi_register(milter_callbacks_get(path != NULL)) != MI_SUCCESS)
         return err_set(err, ERR_BUG, "libmilter does not take our callbacks");
     if (smfi_setconn(global->socket) != MI_SUCCESS ||
         smfi_settimeout((int)(global->milter_timeout / 1000)) != MI_SUCCESS ||

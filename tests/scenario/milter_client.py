@@ -15,6 +15,10 @@ INSHEADER, CHGHEADER, REPLBODY, ADDRCPT, DELRCPT, QUARANTINE = b"i", b"m", b"b",
 ACTIONS = 0x1ff      # all that Postfix offers
 STEPS = 0x1fffff
 STEP_SKIP, STEP_LEADING_SPACE = 0x400, 0x100000
+# Steps that may be declared as not answered, and all flags of that kind.
+UNANSWERED = {CONNECT: 0x1000, HELO: 0x2000, MAIL: 0x4000, RCPT: 0x8000, DATA: 0x10000, HEADER: 0x80, EOH: 0x40000,
+              BODY: 0x80000}
+STEPS_UNANSWERED = sum(UNANSWERED.values())
 
 
 class Closed(Exception):
@@ -23,9 +27,10 @@ class Closed(Exception):
 
 class Milter:
     def __init__(self, path, timeout=60):
-        self.socket = socket.socket(socket.AF_UNIX)
+        is_inet = isinstance(path, tuple)
+        self.socket = socket.socket(socket.AF_INET if is_inet else socket.AF_UNIX)
         self.socket.settimeout(timeout)
-        self.socket.connect(str(path))
+        self.socket.connect(path if is_inet else str(path))
         self.actions = self.steps = 0
         self.symbols = {}
 
@@ -47,7 +52,10 @@ class Milter:
         return packet[:1], packet[1:]
 
     def ask(self, command, data=b""):
+        """The answer; "continue" at once for a step that is not answered."""
         self.send(command, data)
+        if command in UNANSWERED and self.steps & UNANSWERED[command]:
+            return CONTINUE, b""
         return self.receive()
 
     def negotiate(self, actions=ACTIONS, steps=STEPS):

@@ -16,10 +16,11 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from harness import (PATIENCE, SMIMED, Authority, Scratch, Skip, Smimed, main, need_root, run,  # noqa: E402
+from harness import (PATIENCE, SMIMED, Authority, Scratch, Skip, Smimed, free_port, main, need_root, run,  # noqa: E402
                      trust_config, wait_until)
-from milter_client import (ABORT, BODYEOB, CONTINUE, INSHEADER, QUIT_NC, REPLYCODE, STEP_LEADING_SPACE,  # noqa: E402
-                           STEP_SKIP, STEPS, Closed, Milter, body_of, reply_text)
+from milter_client import (ABORT, BODYEOB, CONNECT, CONTINUE, DATA, HEADER, INSHEADER, QUIT_NC, REPLYCODE,  # noqa: E402
+                           STEP_LEADING_SPACE, STEP_SKIP, STEPS, STEPS_UNANSWERED, UNANSWERED, Closed, Milter, body_of,
+                           reply_text)
 
 PLAIN = b"From: a@example.test\r\nTo: b@example.test\r\nSubject: x\r\n\r\nhello\r\n"
 PASS = 'sender_identity = off\nrule "all" {\n    smime = no\n}\n'
@@ -68,12 +69,46 @@ def test_negotiation_asks_for_what_is_needed_and_nothing_unsafe():
     with Scratch("milter") as scratch:
         client = connect(start(scratch, PASS))
         assert client.steps & STEP_SKIP and client.steps & STEP_LEADING_SPACE
-        # A reply to a step that was declared without one breaks the conversation: none is.
-        assert client.steps & 0x8f880 == 0, hex(client.steps)
+        # A reply to a step that was declared without one breaks the conversation: only what can never refuse is, or
+        # what can leave it to the end of the header. MAIL, RCPT, EOH and body are answered.
+        assert client.steps & STEPS_UNANSWERED == UNANSWERED[CONNECT] | UNANSWERED[DATA] | UNANSWERED[HEADER], hex(client.steps)
         # No callback, no step: MAIL to EOM are all wanted.
         assert client.steps & 0x7d == 0, hex(client.steps)
         assert "i" in client.symbols[2] and "{auth_authen}" in client.symbols[2]
         assert "i" in client.symbols[4] and "i" in client.symbols[5]
+
+
+def test_every_step_is_answered_where_the_mta_or_the_socket_wants_it():
+    with Scratch("milter") as scratch:
+        smimed = start(scratch, PASS)
+        # An MTA that knows nothing of steps without an answer.
+        client = Milter(smimed.socket).negotiate(steps=STEPS & ~STEPS_UNANSWERED)
+        assert client.steps & STEPS_UNANSWERED == 0, hex(client.steps)
+        assert client.connect()[0] == CONTINUE
+        for _ in range(2):
+            assert client.message("a@example.test", ["b@example.test"], PLAIN)[0][0] == CONTINUE
+        # On an inet socket nobody gets them: Nagle's algorithm would wait.
+        port = free_port()
+        inet = start(scratch, f'socket = "inet:{port}@127.0.0.1"\n' + PASS, name="inet")
+        client = Milter(("127.0.0.1", port)).negotiate()
+        assert client.steps & STEPS_UNANSWERED == 0, hex(client.steps)
+        assert client.connect()[0] == CONTINUE
+        assert client.message("a@example.test", ["b@example.test"], PLAIN)[0][0] == CONTINUE
+        assert inet.process.poll() is None
+
+
+def test_a_refusal_at_a_field_is_said_at_the_end_of_the_header():
+    with Scratch("milter") as scratch:
+        smimed = start(scratch, "max_header = 64KiB\n" + PASS)
+        for steps in (STEPS, STEPS & ~STEPS_UNANSWERED):
+            client = Milter(smimed.socket).negotiate(steps=steps)
+            client.connect()
+            head = b"".join(b"X-%d: %s\r\n" % (i, b"x" * 900) for i in range(100))
+            answer, edits = client.message("a@example.test", ["b@example.test"], head + PLAIN)
+            assert answer[0] == REPLYCODE and answer[1].startswith(b"552"), answer
+            assert not edits
+            # The connection goes on with the next message.
+            assert client.message("a@example.test", ["b@example.test"], PLAIN)[0][0] == CONTINUE
 
 
 def test_an_mta_that_offers_too_little_is_refused():
