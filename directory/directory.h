@@ -35,6 +35,7 @@ struct directory_entry {
     struct pki_certificates
         certificates;        /* userSMIMECertificate, userCertificate[;binary]; unjudged */
     size_t bad_certificates; /* values that could not be parsed */
+    size_t question;         /* find_urls: the first of the questions that found it */
     /* Of a group, complete (ranges are followed): NULL-terminated, or NULL. */
     char **member_dns;       /* member, uniqueMember (without its UID) */
     char **member_addresses; /* rfc822MailMember: an address, or a name of the same directory */

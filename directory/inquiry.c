@@ -44,10 +44,30 @@ inquiry_has(const struct directory_inquiry *inquiry, const struct pki_certificat
     return false;
 }
 
+static time_t
+earlier(time_t a, time_t b)
+{
+    return a == 0 || (b > 0 && b < a) ? b : a;
+}
+
+/* How long what a path rests on holds. */
+static time_t
+path_until(const struct pki_path_result *path, time_t leaf)
+{
+    time_t until = leaf;
+
+    for (size_t i = 0; i < path->count; i++) {
+        until = earlier(until, pki_certificate_get(path->steps[i].certificate)->not_after);
+        until = earlier(until, path->steps[i].crl_next_update);
+    }
+    return until;
+}
+
 /* Leaf rules first: they cost nothing. Then path and revocation. */
 static enum err_code
 inquiry_judge(const struct directory_inquiry *inquiry, const struct offer *offer,
-              const struct pki_certificate *certificate, struct pki_answer *out, struct err *err)
+              const struct pki_certificate *certificate, struct pki_answer *out, time_t *until,
+              struct err *err)
 {
     const struct directory_lookup_question *question = inquiry->question;
     struct pki_path_result path = { .count = 0 };
@@ -57,6 +77,7 @@ inquiry_judge(const struct directory_inquiry *inquiry, const struct offer *offer
     if (offer->also && pki_certificate_has_address(certificate, offer->also, question->policy))
         address = offer->also;
     pki_certificate_check(certificate, inquiry->use, address, question->now, question->policy, out);
+    *until = pki_certificate_get(certificate)->not_after;
     if (out->status != PKI_STATUS_OK || !question->trust)
         return ERR_OK;
     code = pki_path_check(&(struct pki_path_args){ .trust = question->trust,
@@ -65,8 +86,10 @@ inquiry_judge(const struct directory_inquiry *inquiry, const struct offer *offer
                                                    .at = question->now,
                                                    .revocation = question->revocation },
                           &path, err);
-    if (code == ERR_OK)
+    if (code == ERR_OK) {
         *out = path.answer;
+        *until = path_until(&path, *until);
+    }
     pki_path_result_free(&path);
     return code;
 }
@@ -96,7 +119,7 @@ inquiry_add(struct directory_inquiry *inquiry, const struct offer *offer,
     }
     candidate = &result->list[result->count];
     *candidate = (struct directory_candidate){ .key = key };
-    code = inquiry_judge(inquiry, offer, certificate, &candidate->answer, err);
+    code = inquiry_judge(inquiry, offer, certificate, &candidate->answer, &candidate->until, err);
     if (code != ERR_OK)
         return code;
     snprintf(candidate->source, sizeof candidate->source, "%s", offer->source);
@@ -190,29 +213,45 @@ inquiry_add_entry(struct directory_inquiry *inquiry, const struct directory_stor
 }
 
 enum err_code
+directory_inquiry_ask_entry(struct directory_inquiry *inquiry, const struct directory_store *store,
+                            const struct directory_entry *entry, const char *directory,
+                            struct err *err)
+{
+    char source[sizeof inquiry->result->list->source];
+
+    snprintf(source, sizeof source, "directory:%s", directory);
+    return inquiry_add_entry(inquiry, store, entry, source, err);
+}
+
+void
+directory_inquiry_set_temp(struct directory_inquiry *inquiry, const char *text)
+{
+    struct pki_answer answer = { .status = PKI_STATUS_TEMP, .reason = "directory-unreachable" };
+
+    snprintf(answer.text, sizeof answer.text, "%.200s", text);
+    inquiry_temp(inquiry, &answer);
+}
+
+enum err_code
 directory_inquiry_ask_directory(struct directory_inquiry *inquiry,
                                 const struct directory_store *store, struct directory *directory,
                                 struct err *err)
 {
-    struct pki_answer answer = { .status = PKI_STATUS_TEMP, .reason = "directory-unreachable" };
     struct directory_entry *entry = NULL;
     struct err mine = ERR_INIT;
-    char source[sizeof inquiry->result->list->source];
     enum err_code code;
 
     code = directory_find_address(directory, inquiry->question->address,
                                   inquiry->question->deadline_ms, &entry, &mine);
     switch (code) {
     case ERR_OK:
-        snprintf(source, sizeof source, "directory:%s", directory->name);
-        code = inquiry_add_entry(inquiry, store, entry, source, err);
+        code = directory_inquiry_ask_entry(inquiry, store, entry, directory->name, err);
         break;
     case ERR_NOTFOUND:
         code = ERR_OK;
         break;
     case ERR_TEMP:
-        snprintf(answer.text, sizeof answer.text, "%.200s", mine.text);
-        inquiry_temp(inquiry, &answer);
+        directory_inquiry_set_temp(inquiry, mine.text);
         code = ERR_OK;
         break;
     default:

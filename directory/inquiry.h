@@ -44,6 +44,14 @@ ERR_CHECKED enum err_code directory_inquiry_ask_directory(struct directory_inqui
                                                           struct directory *directory,
                                                           struct err *err);
 
+/* The same with what the directory said before: an entry, or (for one of them) that it could not be
+ * asked. */
+ERR_CHECKED enum err_code directory_inquiry_ask_entry(struct directory_inquiry *inquiry,
+                                                      const struct directory_store *store,
+                                                      const struct directory_entry *entry,
+                                                      const char *directory, struct err *err);
+void directory_inquiry_set_temp(struct directory_inquiry *inquiry, const char *text);
+
 /* Is there an answer that needs no further source? */
 bool directory_inquiry_is_done(const struct directory_inquiry *inquiry);
 

@@ -350,6 +350,8 @@ ldif_find_urls(struct directory *directory, const struct directory_questions *qu
                                questions->list[i], limit);
             else
                 code = append_answer(ldif, k, out, err);
+            if (code == ERR_OK)
+                out->list[out->count - 1]->question = i;
         }
         search_deinit(&search);
         if (code == ERR_OK && clock_monotonic_ms() >= questions->deadline_ms)

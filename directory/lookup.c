@@ -1,6 +1,7 @@
 #include "directory/lookup.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "directory/inquiry.h"
@@ -74,6 +75,24 @@ directory_lookup_directory_count(const struct directory_lookup *lookup)
     return lookup->directory_count;
 }
 
+/* The directory, or what it said before. */
+static enum err_code
+lookup_ask(struct directory_lookup *lookup, struct directory_inquiry *inquiry, size_t directory,
+           struct err *err)
+{
+    const struct directory_found *found = inquiry->question->found;
+
+    if (!found || directory > found->directory)
+        return directory_inquiry_ask_directory(inquiry, lookup->store,
+                                               lookup->directories[directory], err);
+    if (directory == 0 && found->temp)
+        directory_inquiry_set_temp(inquiry, found->text);
+    if (directory < found->directory || !found->entry)
+        return ERR_OK;
+    return directory_inquiry_ask_entry(inquiry, lookup->store, found->entry,
+                                       lookup->directories[directory]->name, err);
+}
+
 enum err_code
 directory_lookup_certificate(struct directory_lookup *lookup,
                              const struct directory_lookup_question *question,
@@ -86,8 +105,7 @@ directory_lookup_certificate(struct directory_lookup *lookup,
     code = directory_inquiry_ask_store(&inquiry, lookup->store, question->address, err);
     for (size_t i = 0;
          code == ERR_OK && !directory_inquiry_is_done(&inquiry) && i < lookup->directory_count; i++)
-        code =
-            directory_inquiry_ask_directory(&inquiry, lookup->store, lookup->directories[i], err);
+        code = lookup_ask(lookup, &inquiry, i, err);
     return code == ERR_OK ? directory_inquiry_finish(&inquiry, err) : code;
 }
 
@@ -137,4 +155,85 @@ directory_lookup_person(struct directory_lookup *lookup, const char *address, co
     if (temp.code != ERR_OK)
         return err_set_reason(err, ERR_TEMP, "directory-unreachable", "%s", temp.text);
     return err_set(err, ERR_NOTFOUND, "%.200s is in no directory", login ? login : address);
+}
+
+bool
+directory_lookup_holds(const struct directory_lookup *lookup, const char *address)
+{
+    size_t count = 0;
+
+    (void)directory_store_find(lookup->store, address, &count);
+    return count > 0;
+}
+
+/* One directory, about those that were not found yet; `texts` and `index` have room for all. */
+static enum err_code
+lookup_find_in(struct directory_lookup *lookup, size_t directory,
+               struct directory_questions *questions, const size_t *index,
+               struct directory_found *out, struct err *err)
+{
+    struct directory_entries entries = { .list = NULL };
+    struct err asked = ERR_INIT;
+    enum err_code code =
+        directory_find_addresses(lookup->directories[directory], questions, &entries, &asked);
+
+    for (size_t i = 0; i < questions->count; i++) {
+        struct directory_found *found = &out[index[i]];
+
+        if (code == ERR_OK && entries.list[i]) {
+            found->entry = entries.list[i];
+            found->directory = directory;
+            entries.list[i] = NULL;
+        } else if (code != ERR_OK && code != ERR_NOTFOUND && !found->temp) {
+            found->temp = true;
+            snprintf(found->text, sizeof found->text, "%.190s", asked.text);
+        }
+    }
+    directory_entries_free(&entries);
+    if (code == ERR_NOMEM || code == ERR_BUG)
+        return err_set(err, code, "%s", asked.text);
+    return ERR_OK;
+}
+
+enum err_code
+directory_lookup_find(struct directory_lookup *lookup, const char *const *addresses, size_t count,
+                      int64_t deadline_ms, struct directory_found *out, struct err *err)
+{
+    const char **texts = calloc(count + 1, sizeof *texts);
+    size_t *index = calloc(count + 1, sizeof *index);
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < count; i++)
+        out[i] = (struct directory_found){ .directory = lookup->directory_count };
+    if (!texts || !index)
+        code = err_set(err, ERR_NOMEM, "no memory to look addresses up");
+    for (size_t d = 0; code == ERR_OK && d < lookup->directory_count; d++) {
+        struct directory_questions questions = { .list = texts, .deadline_ms = deadline_ms };
+
+        for (size_t i = 0; i < count; i++) {
+            if (out[i].entry)
+                continue;
+            texts[questions.count] = addresses[i];
+            index[questions.count++] = i;
+        }
+        if (questions.count > 0)
+            code = lookup_find_in(lookup, d, &questions, index, out, err);
+    }
+    for (size_t i = 0; code != ERR_OK && i < count; i++)
+        directory_entry_free(&out[i].entry);
+    free(texts);
+    free(index);
+    return code;
+}
+
+enum err_code
+directory_lookup_expand(struct directory_lookup *lookup, const struct directory_group_args *args,
+                        struct directory_entry *entry, struct directory_group **out,
+                        struct err *err)
+{
+    struct directory_group_args mine = *args;
+
+    mine.directories = lookup->directories;
+    mine.directory_count = lookup->directory_count;
+    return directory_group_expand(&mine, entry, out, err);
 }

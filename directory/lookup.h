@@ -16,7 +16,7 @@
 #ifndef DIRECTORY_LOOKUP_H
 #define DIRECTORY_LOOKUP_H
 
-#include "directory/directory.h"
+#include "directory/group.h"
 #include "pki/keyring.h"
 #include "pki/path.h"
 
@@ -34,6 +34,15 @@ ERR_CHECKED enum err_code directory_lookup_new(const struct directory_lookup_sou
 struct directory_lookup *directory_lookup_add1(struct directory_lookup *lookup);
 void directory_lookup_free(struct directory_lookup **lookup);
 
+/* What the directories said about an address: those before `directory` that they do not know it
+ * (or, `temp`, that one of them could not be asked), that one the entry. */
+struct directory_found {
+    struct directory_entry *entry; /* NULL: nowhere */
+    size_t directory;              /* of the entry; nowhere: their number */
+    bool temp;
+    char text[200]; /* of temp */
+};
+
 struct directory_lookup_question {
     const char *address;           /* formatted */
     const struct pki_trust *trust; /* NULL: no path is asked for (only without a trust set in the
@@ -41,9 +50,10 @@ struct directory_lookup_question {
     enum pki_revocation revocation;
     const struct pki_leaf_policy *policy;
     time_t now;
-    int64_t deadline_ms; /* of clock_monotonic_ms, for directories */
-    bool all;            /* ask and judge every source, also behind the one that has an answer
-                            (smimectl lookup); the mail flow stops there */
+    int64_t deadline_ms;                 /* of clock_monotonic_ms, for directories */
+    const struct directory_found *found; /* asked before; NULL: ask */
+    bool all; /* ask and judge every source, also behind the one that has an answer
+                 (smimectl lookup); the mail flow stops there */
 };
 
 struct directory_candidate {
@@ -52,6 +62,7 @@ struct directory_candidate {
     char source[128];          /* "keys", "files:/path", "directory:name" */
     struct pki_answer answer;
     bool selected;
+    time_t until; /* valid: what that rests on (certificates, CRLs) holds until then */
 };
 
 enum { DIRECTORY_LIMIT_CANDIDATES = 200 };
@@ -83,5 +94,23 @@ ERR_CHECKED enum err_code directory_lookup_person(struct directory_lookup *looku
                                                   int64_t deadline_ms, struct directory_entry **out,
                                                   struct err *err);
 size_t directory_lookup_directory_count(const struct directory_lookup *lookup);
+
+/* Is there a certificate for `address` in the keyring or a certificate folder (unjudged)? */
+bool directory_lookup_holds(const struct directory_lookup *lookup, const char *address);
+
+/* Who has these addresses, over all directories in order, each asked once for all of them that none
+ * before it knows. Fills out[0] to out[count - 1], entries returned (directory_entry_free); "could
+ * not ask" is part of the answer. ERR_NOMEM, ERR_BUG. */
+ERR_CHECKED enum err_code directory_lookup_find(struct directory_lookup *lookup,
+                                                const char *const *addresses, size_t count,
+                                                int64_t deadline_ms, struct directory_found *out,
+                                                struct err *err);
+
+/* directory_group_expand over the directories of the lookup (directories, directory_count of `args`
+ * are filled in). */
+ERR_CHECKED enum err_code directory_lookup_expand(struct directory_lookup *lookup,
+                                                  const struct directory_group_args *args,
+                                                  struct directory_entry *entry,
+                                                  struct directory_group **out, struct err *err);
 
 #endif
