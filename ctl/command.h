@@ -29,6 +29,7 @@ int ctl_demo(int argc, char **argv);
 int ctl_doctor(int argc, char **argv);
 int ctl_dump(int argc, char **argv);
 int ctl_encrypt(int argc, char **argv);
+int ctl_expand(int argc, char **argv);
 int ctl_expiring(int argc, char **argv);
 int ctl_explain(int argc, char **argv);
 int ctl_health(int argc, char **argv);

@@ -38,6 +38,8 @@ static const struct command commands[] = {
       "what would happen to a message, without side effects" },
     { "lookup", ctl_lookup, "[--sign] [--trust NAME] ADDRESS",
       "every candidate certificate: SELECTED, or REJECTED and why" },
+    { "expand", ctl_expand, "[--trust NAME] GROUP",
+      "who is in a distribution group, as a tree, and who of them has a certificate" },
     { "sign", ctl_sign,
       "[--key PEM --cert PEM [--chain PEM]] [--opaque] [--digest NAME] [--pss] [FILE]",
       "sign a message" },

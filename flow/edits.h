@@ -29,7 +29,7 @@ struct flow_edit {
     unsigned index;
 };
 
-enum { FLOW_EDITS_LIMIT = 5000 };
+enum { FLOW_EDITS_LIMIT = 30000 };
 
 struct flow_edits {
     struct flow_edit *list;

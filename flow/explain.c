@@ -8,7 +8,7 @@
 #include "policy/rule.h"
 #include "util/log.h"
 
-enum { EXPLAIN_LINE = 2000 };
+enum { EXPLAIN_LINE = 2000, EXPLAIN_MEMBERS = 50 };
 
 struct explain {
     const struct flow_message *message;
@@ -89,10 +89,17 @@ explain_known(enum policy_known known)
 }
 
 static void
-explain_lookup(const struct explain *explain, const char *topic, const char *address,
-               const struct directory_lookup_result *lookup)
+explain_finding(const struct explain *explain, const char *topic, const char *address,
+                const struct flow_finding *finding)
 {
+    const struct directory_lookup_result *lookup;
     size_t i;
+
+    if (!finding) {
+        explain_say(explain, topic, "%s: not there in time", address);
+        return;
+    }
+    lookup = &finding->lookup;
 
     for (i = 0; i < lookup->count; i++) {
         const struct directory_candidate *one = &lookup->list[i];
@@ -109,6 +116,37 @@ explain_lookup(const struct explain *explain, const char *topic, const char *add
         explain_say(explain, topic, "%s: none (%s) %s", address,
                     lookup->answer.reason ? lookup->answer.reason : "no-certificate",
                     lookup->answer.text);
+}
+
+/* A group: what becomes of it, and its members: those without a certificate first, then some of the
+ * others. */
+static void
+explain_group(const struct explain *explain, const struct flow_recipient *recipient)
+{
+    const struct flow_finding *group = recipient->finding;
+    size_t said = 0;
+
+    if (group->group_err.code != ERR_OK) {
+        explain_say(explain, "group", "%s: %s (%s)", recipient->address, group->group_err.text,
+                    recipient->reason);
+        return;
+    }
+    explain_say(explain, "group", "%s: %zu members in %zu groups, %s%s%s", recipient->address,
+                group->member_count, group->group->group_count,
+                recipient->replaced ? "replaced by its members" : "kept in the envelope",
+                recipient->text ? ": " : "", recipient->text ? recipient->text : "");
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < group->member_count && said < EXPLAIN_MEMBERS; i++) {
+            const struct flow_finding *member = recipient->members[i];
+
+            if ((member && member->known == POLICY_YES) != (round == 1))
+                continue;
+            explain_finding(explain, "member", group->members[i].address, member);
+            said++;
+        }
+    }
+    if (said < group->member_count)
+        explain_say(explain, "member", "and %zu more", group->member_count - said);
 }
 
 static void
@@ -149,24 +187,31 @@ explain_people(const struct explain *explain)
                     facts->identity.text[0] ? ": " : "", facts->identity.text);
     if (facts->needs.signing) {
         explain_say(explain, "signing", "%s", explain_known(facts->policy.signing));
-        explain_lookup(explain, "signing", facts->policy.from ? facts->policy.from : "?",
-                       &facts->signing);
-        if (facts->domain.count > 0 || facts->domain.answer.reason)
-            explain_lookup(explain, "domain-signing", "sign_as", &facts->domain);
+        if (facts->policy.from)
+            explain_finding(explain, "signing", facts->policy.from, facts->signing);
+        if (facts->domain)
+            explain_finding(explain, "domain-signing", "sign_as", facts->domain);
     }
-    if (facts->policy.from && (facts->needs.signing || facts->needs.certificates))
-        explain_lookup(explain, "sender-copy", facts->policy.from, &facts->self);
-    if (!facts->needs.certificates)
-        return;
+    if (facts->self_asked)
+        explain_finding(explain, "sender-copy", facts->policy.from, facts->self);
     for (i = 0; i < message->count; i++) {
-        explain_say(explain, "certificate", "%s: %s%s", message->recipients[i].address,
-                    explain_known(message->recipients[i].known),
-                    message->recipients[i].in_header ? "" : " (not named in the header)");
-        explain_lookup(explain, "certificate", message->recipients[i].address,
-                       &message->recipients[i].lookup);
+        const struct flow_recipient *recipient = &message->recipients[i];
+
+        if (!facts->needs.certificates && !recipient->finding)
+            continue;
+        explain_say(explain, "certificate", "%s: %s%s", recipient->address,
+                    explain_known(recipient->known),
+                    recipient->in_header ? "" : " (not named in the header)");
+        if (recipient->finding && recipient->finding->group)
+            explain_group(explain, recipient);
+        else if (recipient->valid)
+            explain_finding(explain, "certificate", recipient->address, recipient->finding);
+        else
+            explain_say(explain, "certificate", "%s: none (%s) %s", recipient->address,
+                        recipient->reason, recipient->text ? recipient->text : "");
     }
     for (i = 0; i < facts->escrow_count; i++)
-        explain_lookup(explain, "additional", facts->escrow_addresses[i], &facts->escrow[i]);
+        explain_finding(explain, "additional", facts->escrow_addresses[i], facts->escrow[i]);
 }
 
 static void

@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "flow/names.h"
+#include "flow/people.h"
 #include "flow/state.h"
+#include "policy/rule.h"
+#include "smime/encrypt.h"
 #include "util/clock.h"
 
 /* ---- before anybody is asked -------------------------------------------------------------------
@@ -15,8 +18,6 @@ static void
 facts_fill_policy(const struct flow_message *message, struct flow_facts *facts)
 {
     facts->policy.conf = message->conf;
-    facts->policy.recipients = facts->recipients;
-    facts->policy.count = message->count;
     facts->policy.from = message->from.address[0] ? message->from.address : NULL;
     facts->policy.envelope_sender = message->sender;
     facts->policy.identity = POLICY_IDENTITY_OK;
@@ -26,108 +27,108 @@ facts_fill_policy(const struct flow_message *message, struct flow_facts *facts)
     facts->policy.escrow = POLICY_YES;
 }
 
-enum err_code
-flow_facts_new(struct flow_message *message, struct flow_facts *facts, struct err *err)
-{
-    size_t i;
-
-    *facts = (struct flow_facts){ .self_known = POLICY_UNKNOWN };
-    facts->recipients = calloc(message->count + 1, sizeof(*facts->recipients));
-    if (!facts->recipients)
-        return err_set(err, ERR_NOMEM, "memory for the facts about recipients");
-    for (i = 0; i < message->count; i++) {
-        facts->recipients[i].address = message->recipients[i].address;
-        facts->recipients[i].rule = message->recipients[i].rule;
-        facts->recipients[i].certificate = POLICY_UNKNOWN;
-        facts->recipients[i].reason = "not-asked";
-    }
-    facts_fill_policy(message, facts);
-    policy_outbound_needs(&facts->policy, &facts->needs);
-    return ERR_OK;
-}
-
 void
 flow_facts_free(struct flow_facts *facts)
 {
-    size_t i;
-
-    directory_lookup_result_free(&facts->signing);
-    directory_lookup_result_free(&facts->domain);
-    directory_lookup_result_free(&facts->self);
-    for (i = 0; i < facts->escrow_count; i++)
-        directory_lookup_result_free(&facts->escrow[i]);
+    for (size_t i = 0; i < facts->ticket_count; i++)
+        flow_resolve_free_ticket(&facts->tickets[i]);
+    free(facts->tickets);
     free(facts->escrow);
     free(facts->escrow_addresses);
     free(facts->recipients);
+    free(facts->people);
     *facts = (struct flow_facts){ 0 };
 }
 
-/* ---- one question ------------------------------------------------------------------------------
+/* ---- questions ---------------------------------------------------------------------------------
  */
 
 /* The trust set for our own certificates: see flow/facts.h. */
-static const struct pki_trust *
+static const char *
 facts_find_own_trust(const struct flow_message *message, const struct conf_rule *rule)
 {
-    const struct pki_trust *trust = flow_services_trust(message->services, "default");
-
-    return trust || !rule ? trust : flow_services_trust(message->services, rule->trust);
+    return flow_services_trust(message->services, "default") || !rule ? "default" : rule->trust;
 }
 
-/* ERR_OK, ERR_NOTFOUND and ERR_TEMP are the three answers; the rest is our own failure. */
+/* One more ticket for the message; one that asks the same is used again. */
 static enum err_code
-facts_answer(enum err_code code, const struct err *asked, struct directory_lookup_result *result,
-             enum policy_known *known, struct err *err)
+facts_ask(struct flow_message *message, struct flow_facts *facts,
+          const struct flow_finding_question *question, struct flow_resolve_ticket **out,
+          struct err *err)
 {
-    if (code == ERR_OK && result->selected) {
-        *known = POLICY_YES;
-        return ERR_OK;
+    enum err_code code;
+
+    for (size_t i = 0; i < facts->ticket_count && i < 2 * FLOW_LIMIT_ESCROW; i++) {
+        if (flow_resolve_is(facts->tickets[i], question)) {
+            *out = facts->tickets[i];
+            return ERR_OK;
+        }
     }
-    if (code == ERR_NOMEM || code == ERR_BUG)
-        return err_set(err, code, "%s", asked->text);
-    *known = code == ERR_NOTFOUND ? POLICY_NO : POLICY_UNKNOWN;
-    if (!result->answer.reason) {
-        result->answer.reason = code == ERR_NOTFOUND ? "no-certificate" : "directory-unreachable";
-        snprintf(result->answer.text, sizeof(result->answer.text), "%.250s", asked->text);
+    if (facts->ticket_count == facts->ticket_cap) {
+        size_t cap = facts->ticket_cap ? 2 * facts->ticket_cap : 8;
+        struct flow_resolve_ticket **grown = realloc(facts->tickets, cap * sizeof(*grown));
+
+        if (!grown)
+            return err_set(err, ERR_NOMEM, "memory for the facts about a message");
+        facts->tickets = grown;
+        facts->ticket_cap = cap;
     }
+    code =
+        flow_resolve_start(message->services, question, &facts->tickets[facts->ticket_count], err);
+    if (code != ERR_OK)
+        return code;
+    *out = facts->tickets[facts->ticket_count++];
     return ERR_OK;
 }
 
-struct facts_question {
-    const char *address; /* formatted */
-    const struct pki_trust *trust;
-    int64_t deadline_ms;
-    bool key; /* a signing pair, not an encryption certificate */
-};
+/* *out stays NULL when it is not there in time: a fact like others. */
+static enum err_code
+facts_wait(const struct flow_facts *facts, struct flow_resolve_ticket *ticket,
+           const struct flow_finding **out, struct err *err)
+{
+    struct err mine = ERR_INIT;
+    enum err_code code = flow_resolve_wait(ticket, facts->deadline_ms, out, &mine);
+
+    if (code == ERR_OK || code == ERR_TEMP)
+        return ERR_OK;
+    return err_set_reason(err, code, mine.reason, "%s", mine.text);
+}
+
+static const char facts_late[] = "finding out took too long";
 
 static enum err_code
-facts_ask(const struct flow_message *message, const struct facts_question *question,
-          struct directory_lookup_result *result, enum policy_known *known, struct err *err)
+facts_ask_and_wait(struct flow_message *message, struct flow_facts *facts,
+                   const struct flow_finding_question *question, const struct flow_finding **out,
+                   struct err *err)
 {
-    const struct flow_services *services = message->services;
-    struct err asked = ERR_INIT;
-    enum err_code code;
-    struct directory_lookup_question lookup = {
-        .address = question->address,
-        .trust = question->trust,
-        .revocation = flow_names_revocation(message->conf->global.revocation_outbound),
-        .policy = &services->leaf_policy,
-        .now = clock_now_s(),
-        .deadline_ms = question->deadline_ms,
-    };
+    struct flow_resolve_ticket *ticket = NULL;
+    enum err_code code = facts_ask(message, facts, question, &ticket, err);
 
-    /* The lookup takes a missing trust set for "do not ask": here it means that nothing is trusted.
-     */
-    if (!question->trust) {
-        *known = POLICY_NO;
-        result->answer = (struct pki_answer){ .status = PKI_STATUS_INVALID, .reason = "untrusted" };
-        snprintf(result->answer.text, sizeof(result->answer.text),
-                 "there is no trust set to judge certificates by");
-        return ERR_OK;
-    }
-    code = question->key ? directory_lookup_key(services->lookup, &lookup, result, &asked)
-                         : directory_lookup_certificate(services->lookup, &lookup, result, &asked);
-    return facts_answer(code, &asked, result, known, err);
+    return code == ERR_OK ? facts_wait(facts, ticket, out, err) : code;
+}
+
+static struct flow_finding_question
+facts_key_question(const struct flow_message *message, const struct flow_facts *facts)
+{
+    return (struct flow_finding_question){
+        .address = facts->policy.from,
+        .trust = facts_find_own_trust(message, policy_outbound_sign_rule(&facts->policy)),
+        .key = true,
+    };
+}
+
+static struct flow_finding_question
+facts_self_question(const struct flow_message *message, const struct flow_facts *facts)
+{
+    const struct conf_rule *rule = policy_outbound_encrypt_rule(&facts->policy);
+
+    if (!rule)
+        rule = policy_outbound_sign_rule(&facts->policy);
+    return (struct flow_finding_question){
+        .address = facts->policy.from,
+        .trust = facts_find_own_trust(message, rule),
+        .sender = facts->policy.from,
+    };
 }
 
 /* ---- who is the sender -------------------------------------------------------------------------
@@ -177,13 +178,10 @@ facts_load_identity(const struct flow_message *message, struct flow_facts *facts
  */
 
 static enum err_code
-facts_load_signing(const struct flow_message *message, struct flow_facts *facts, struct err *err)
+facts_load_signing(struct flow_message *message, struct flow_facts *facts, struct err *err)
 {
     const struct conf_rule *rule = policy_outbound_sign_rule(&facts->policy);
-    struct facts_question question = { .address = facts->policy.from,
-                                       .deadline_ms = facts->deadline_ms,
-                                       .trust = facts_find_own_trust(message, rule),
-                                       .key = true };
+    struct flow_finding_question question = facts_key_question(message, facts);
     enum err_code code;
 
     if (!facts->policy.from) {
@@ -191,63 +189,171 @@ facts_load_signing(const struct flow_message *message, struct flow_facts *facts,
         facts->policy.signing_reason = message->from.fields == 0 ? "from-missing" : "from-syntax";
         facts->policy.signing_text = "From does not name exactly one address";
     } else {
-        code = facts_ask(message, &question, &facts->signing, &facts->policy.signing, err);
+        code = facts_ask_and_wait(message, facts, &question, &facts->signing, err);
         if (code != ERR_OK)
             return code;
-        facts->policy.signing_reason = facts->signing.answer.reason;
-        facts->policy.signing_text = facts->signing.answer.text;
+        facts->policy.signing = facts->signing ? facts->signing->known : POLICY_UNKNOWN;
+        facts->policy.signing_reason = facts->signing ? facts->signing->reason : "deadline";
+        facts->policy.signing_text =
+            facts->signing ? facts->signing->lookup.answer.text : facts_late;
     }
     if (facts->policy.signing != POLICY_NO || !rule || !rule->sign_as[0] ||
         rule->no_signing_certificate != CONF_NO_SIGNING_DOMAIN)
         return ERR_OK;
     question.address = rule->sign_as;
-    return facts_ask(message, &question, &facts->domain, &facts->policy.domain_signing, err);
+    code = facts_ask_and_wait(message, facts, &question, &facts->domain, err);
+    if (code == ERR_OK)
+        facts->policy.domain_signing = facts->domain ? facts->domain->known : POLICY_UNKNOWN;
+    return code;
 }
 
 /* ---- to whom it is encrypted -------------------------------------------------------------------
  */
 
+static struct flow_finding_question
+facts_recipient_question(const struct flow_message *message, const struct flow_recipient *recipient,
+                         const struct conf_rule *rule)
+{
+    return (struct flow_finding_question){
+        .address = recipient->address,
+        .trust = rule->trust,
+        .sender = flow_state_sender(message),
+        .expand = rule->smime && rule->groups == CONF_GROUPS_REPLACE,
+    };
+}
+
+/* Is there something to find out about him? */
+static bool
+facts_asks(const struct flow_recipient *recipient, const struct conf_rule *rule, bool certificates)
+{
+    return recipient->valid && recipient->address[0] && rule->smime &&
+           (certificates || rule->groups == CONF_GROUPS_REPLACE);
+}
+
 static enum err_code
-facts_load_recipient(struct flow_message *message, struct flow_facts *facts, size_t index,
-                     struct err *err)
+facts_start_recipient(struct flow_message *message, struct flow_recipient *recipient,
+                      const struct conf_rule *rule, struct err *err)
+{
+    struct flow_finding_question question = facts_recipient_question(message, recipient, rule);
+
+    if (recipient->ticket && flow_resolve_is(recipient->ticket, &question))
+        return ERR_OK;
+    flow_resolve_free_ticket(&recipient->ticket);
+    return flow_resolve_start(message->services, &question, &recipient->ticket, err);
+}
+
+/* That the queue is full is known at the end, if it still is. */
+static enum err_code
+facts_forgive_busy(enum err_code code, struct err *err)
+{
+    if (code != ERR_LIMIT)
+        return code;
+    err_reset(err);
+    return ERR_OK;
+}
+
+enum err_code
+flow_facts_start(struct flow_message *message, size_t index, struct err *err)
 {
     struct flow_recipient *recipient = &message->recipients[index];
-    struct policy_recipient *policy = &facts->recipients[index];
-    struct facts_question question = { .address = recipient->address,
-                                       .deadline_ms = facts->deadline_ms,
-                                       .trust = flow_services_trust(message->services,
-                                                                    recipient->rule->trust) };
+    const struct conf_rule *rule;
+
+    if (message->direction != CONF_DIRECTION_OUT)
+        return ERR_OK;
+    rule = policy_rule_find(message->conf, message->direction, flow_state_sender(message),
+                            recipient->address);
+    if (!rule)
+        return err_set(err, ERR_NOMEM, "no memory to find the rule for a recipient");
+    if (!facts_asks(recipient, rule, rule->encrypt != CONF_ENCRYPT_NEVER))
+        return ERR_OK;
+    return facts_forgive_busy(facts_start_recipient(message, recipient, rule, err), err);
+}
+
+/* The members of a group, each judged by the trust set of the rule that would hold for him: where
+ * the finding used another one (the sender was not known yet, another message asked), he is asked
+ * for again. */
+static enum err_code
+facts_load_members(struct flow_message *message, struct flow_facts *facts,
+                   struct flow_recipient *recipient, struct err *err)
+{
+    const struct flow_finding *group = recipient->finding;
+    size_t first = facts->ticket_count, late = 0;
     enum err_code code = ERR_OK;
+
+    free(recipient->members);
+    recipient->members = calloc(group->member_count + 1, sizeof(*recipient->members));
+    if (!recipient->members)
+        return err_set(err, ERR_NOMEM, "memory for the members of a group");
+    for (size_t i = 0; code == ERR_OK && i < group->member_count; i++) {
+        const struct flow_finding_member *member = &group->members[i];
+        const struct conf_rule *rule = recipient->rule;
+        struct flow_resolve_ticket *ticket = NULL;
+
+        recipient->members[i] = member->finding;
+        if (message->conf->trust_count <= 1)
+            continue;
+        rule = policy_rule_find(message->conf, message->direction, flow_state_sender(message),
+                                member->address);
+        if (!rule)
+            return err_set(err, ERR_NOMEM, "no memory to find the rule for a member");
+        if (strcmp(rule->trust, member->trust) == 0)
+            continue;
+        recipient->members[i] = NULL;
+        code = facts_ask(message, facts,
+                         &(struct flow_finding_question){ .address = member->address,
+                                                          .trust = rule->trust,
+                                                          .sender = flow_state_sender(message) },
+                         &ticket, err);
+        late++;
+    }
+    /* All are under way: now wait for them, in the same order. */
+    for (size_t i = 0; code == ERR_OK && late > 0 && i < group->member_count; i++) {
+        if (recipient->members[i])
+            continue;
+        code = facts_wait(facts, facts->tickets[first++], &recipient->members[i], err);
+    }
+    return code;
+}
+
+static enum err_code
+facts_load_recipient(struct flow_message *message, struct flow_facts *facts,
+                     struct flow_recipient *recipient, struct err *err)
+{
+    enum err_code code;
 
     if (!recipient->valid || !recipient->address[0]) {
         recipient->known = POLICY_NO;
-        recipient->lookup.answer.reason = "no-certificate";
-        snprintf(recipient->lookup.answer.text, sizeof(recipient->lookup.answer.text),
-                 "not an address that a certificate could name");
-    } else {
-        code = facts_ask(message, &question, &recipient->lookup, &recipient->known, err);
+        recipient->reason = "no-certificate";
+        free(recipient->text);
+        recipient->text = strdup("not an address that a certificate could name");
+        return recipient->text ? ERR_OK : err_set(err, ERR_NOMEM, "memory for a recipient");
     }
-    recipient->reason = recipient->known == POLICY_YES ? "ok" : recipient->lookup.answer.reason;
-    policy->certificate = recipient->known;
-    policy->reason = recipient->reason;
-    policy->text = recipient->lookup.answer.text;
+    code = facts_wait(facts, recipient->ticket, &recipient->finding, err);
+    if (code != ERR_OK || recipient->finding == NULL) {
+        recipient->reason = "deadline";
+        return code;
+    }
+    if (recipient->finding->group && recipient->finding->group_err.code == ERR_OK)
+        code = facts_load_members(message, facts, recipient, err);
     return code;
 }
 
 /* Every address once, whatever number of rules names it. */
 static enum err_code
-facts_find_escrow(const struct flow_message *message, struct flow_facts *facts, struct err *err)
+facts_find_escrow(struct flow_facts *facts, struct err *err)
 {
     size_t i, j, k;
 
+    if (facts->escrow_addresses)
+        return ERR_OK;
     facts->escrow_addresses = calloc(FLOW_LIMIT_ESCROW, sizeof(*facts->escrow_addresses));
     facts->escrow = calloc(FLOW_LIMIT_ESCROW, sizeof(*facts->escrow));
     if (!facts->escrow_addresses || !facts->escrow)
         return err_set(err, ERR_NOMEM, "memory for additional recipients");
-    for (i = 0; i < message->count; i++) {
-        const conf_list list = message->recipients[i].rule->encrypt_also;
+    for (i = 0; i < facts->policy.count; i++) {
+        const conf_list list = facts->recipients[i].rule->encrypt_also;
 
-        if (i > 0 && message->recipients[i].rule == message->recipients[i - 1].rule)
+        if (i > 0 && facts->recipients[i].rule == facts->recipients[i - 1].rule)
             continue;
         for (j = 0; list[j]; j++) {
             for (k = 0; k < facts->escrow_count; k++) {
@@ -265,30 +371,44 @@ facts_find_escrow(const struct flow_message *message, struct flow_facts *facts, 
     return ERR_OK;
 }
 
+/* One additional recipient: his ticket, NULL where his address is none. */
+static enum err_code
+facts_ask_escrow(struct flow_message *message, struct flow_facts *facts, size_t index,
+                 struct flow_resolve_ticket **out, struct err *err)
+{
+    const struct conf_rule *rule = policy_outbound_encrypt_rule(&facts->policy);
+    char formatted[MIME_ADDRESS_SIZE];
+    struct err found = ERR_INIT;
+    enum err_code code =
+        mime_address_format(span_str(facts->escrow_addresses[index]), formatted, &found);
+
+    *out = NULL;
+    if (code == ERR_PERM || code == ERR_LIMIT)
+        return ERR_OK;
+    if (code != ERR_OK)
+        return err_set(err, code, "%s", found.text);
+    return facts_ask(message, facts,
+                     &(struct flow_finding_question){ .address = formatted,
+                                                      .trust = facts_find_own_trust(message, rule),
+                                                      .sender = facts->policy.from },
+                     out, err);
+}
+
 static enum err_code
 facts_load_escrow(struct flow_message *message, struct flow_facts *facts, struct err *err)
 {
-    const struct conf_rule *rule = policy_outbound_encrypt_rule(&facts->policy);
-    enum err_code code = facts_find_escrow(message, facts, err);
-    size_t i;
+    enum err_code code = facts_find_escrow(facts, err);
 
-    for (i = 0; code == ERR_OK && i < facts->escrow_count; i++) {
-        struct directory_lookup_result *result = &facts->escrow[i];
-        enum policy_known known = POLICY_UNKNOWN;
-        char formatted[MIME_ADDRESS_SIZE];
-        struct err found = ERR_INIT;
-        struct facts_question question = { .address = formatted,
-                                           .deadline_ms = facts->deadline_ms,
-                                           .trust = facts_find_own_trust(message, rule) };
+    for (size_t i = 0; code == ERR_OK && i < facts->escrow_count; i++) {
+        struct flow_resolve_ticket *ticket = NULL;
+        enum policy_known known = POLICY_NO;
+        const char *text = "not an address that a certificate could name";
 
-        code = mime_address_format(span_str(facts->escrow_addresses[i]), formatted, &found);
-        if (code == ERR_OK)
-            code = facts_ask(message, &question, result, &known, err);
-        else if (code != ERR_PERM && code != ERR_LIMIT)
-            return err_set(err, code, "%s", found.text);
-        else {
-            known = POLICY_NO;
-            code = ERR_OK;
+        code = facts_ask_escrow(message, facts, i, &ticket, err);
+        if (code == ERR_OK && ticket) {
+            code = facts_wait(facts, ticket, &facts->escrow[i], err);
+            known = facts->escrow[i] ? facts->escrow[i]->known : POLICY_UNKNOWN;
+            text = facts->escrow[i] ? facts->escrow[i]->lookup.answer.text : facts_late;
         }
         if (code != ERR_OK || known == POLICY_YES)
             continue;
@@ -297,7 +417,7 @@ facts_load_escrow(struct flow_message *message, struct flow_facts *facts, struct
             facts->policy.escrow = known;
         if (!facts->escrow_text[0])
             snprintf(facts->escrow_text, sizeof(facts->escrow_text), "%.100s: %.180s",
-                     facts->escrow_addresses[i], result->answer.text);
+                     facts->escrow_addresses[i], text);
     }
     facts->policy.escrow_text = facts->escrow_text;
     return code;
@@ -308,19 +428,72 @@ facts_load_escrow(struct flow_message *message, struct flow_facts *facts, struct
  * who wrote it can read it (3.3). Having none is no reason to keep the message back (the outcome
  * line says so); not knowing is one for encryption, since the next attempt may know. */
 static enum err_code
-facts_load_self(const struct flow_message *message, struct flow_facts *facts, struct err *err)
+facts_load_self(struct flow_message *message, struct flow_facts *facts, struct err *err)
 {
-    const struct conf_rule *rule = policy_outbound_encrypt_rule(&facts->policy);
-    struct facts_question question = { .address = facts->policy.from,
-                                       .deadline_ms = facts->deadline_ms };
+    struct flow_finding_question question = facts_self_question(message, facts);
 
-    if (!rule)
-        rule = policy_outbound_sign_rule(&facts->policy);
-    question.trust = facts_find_own_trust(message, rule);
-    facts->self_known = POLICY_NO;
     if (!facts->policy.from)
         return ERR_OK;
-    return facts_ask(message, &question, &facts->self, &facts->self_known, err);
+    facts->self_asked = true;
+    return facts_ask_and_wait(message, facts, &question, &facts->self, err);
+}
+
+enum policy_known
+flow_facts_self(const struct flow_facts *facts)
+{
+    if (!facts->self_asked)
+        return POLICY_NO;
+    return facts->self ? facts->self->known : POLICY_UNKNOWN;
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------
+ */
+
+/* What rules and envelope say is needed is asked for while the body arrives. */
+static enum err_code
+facts_start_all(struct flow_message *message, struct flow_facts *facts, struct err *err)
+{
+    struct flow_finding_question question;
+    struct flow_resolve_ticket *ticket = NULL;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; code == ERR_OK && i < message->count; i++) {
+        struct flow_recipient *recipient = &message->recipients[i];
+
+        if (facts_asks(recipient, recipient->rule, facts->needs.certificates))
+            code = facts_forgive_busy(
+                facts_start_recipient(message, recipient, recipient->rule, err), err);
+        else
+            flow_resolve_free_ticket(&recipient->ticket);
+    }
+    if (code == ERR_OK && facts->policy.from && facts->needs.signing) {
+        question = facts_key_question(message, facts);
+        code = facts_forgive_busy(facts_ask(message, facts, &question, &ticket, err), err);
+    }
+    if (code == ERR_OK && facts->policy.from &&
+        (facts->needs.signing || facts->needs.certificates)) {
+        question = facts_self_question(message, facts);
+        code = facts_forgive_busy(facts_ask(message, facts, &question, &ticket, err), err);
+    }
+    if (code == ERR_OK && facts->needs.certificates)
+        code = facts_find_escrow(facts, err);
+    for (size_t i = 0; code == ERR_OK && i < facts->escrow_count; i++)
+        code = facts_forgive_busy(facts_ask_escrow(message, facts, i, &ticket, err), err);
+    return code;
+}
+
+enum err_code
+flow_facts_new(struct flow_message *message, struct flow_facts *facts, struct err *err)
+{
+    enum err_code code;
+
+    *facts = (struct flow_facts){ 0 };
+    facts_fill_policy(message, facts);
+    code = flow_people_load(message, facts, err);
+    if (code != ERR_OK)
+        return code;
+    policy_outbound_needs(&facts->policy, &facts->needs);
+    return facts_start_all(message, facts, err);
 }
 
 static enum err_code
@@ -332,21 +505,40 @@ facts_check_deadline(int64_t deadline_ms, struct err *err)
                           "finding out about sender and recipients took too long");
 }
 
+/* Recipients, and who is behind them. All are under way before the first is waited for. */
 static enum err_code
-facts_load_certificates(struct flow_message *message, struct flow_facts *facts, int64_t deadline_ms,
-                        struct err *err)
+facts_load_recipients(struct flow_message *message, struct flow_facts *facts, struct err *err)
 {
+    bool certificates = facts->needs.certificates;
     enum err_code code = flow_names_load_visible(message, err);
-    size_t i;
 
-    for (i = 0; code == ERR_OK && i < message->count; i++) {
-        facts->recipients[i].in_header = message->recipients[i].in_header;
-        code = facts_check_deadline(deadline_ms, err);
-        if (code == ERR_OK)
-            code = facts_load_recipient(message, facts, i, err);
+    for (size_t i = 0; code == ERR_OK && i < message->count; i++) {
+        struct flow_recipient *recipient = &message->recipients[i];
+
+        if (facts_asks(recipient, recipient->rule, certificates))
+            code = facts_start_recipient(message, recipient, recipient->rule, err);
     }
-    if (code == ERR_OK)
-        code = facts_load_escrow(message, facts, err);
+    for (size_t i = 0; code == ERR_OK && i < message->count; i++) {
+        struct flow_recipient *recipient = &message->recipients[i];
+
+        if (certificates || facts_asks(recipient, recipient->rule, false))
+            code = facts_load_recipient(message, facts, recipient, err);
+    }
+    return code == ERR_OK ? flow_people_load(message, facts, err) : code;
+}
+
+static enum err_code
+facts_load_people(struct flow_message *message, struct flow_facts *facts, struct err *err)
+{
+    bool certificates = facts->needs.certificates;
+    enum err_code code = facts_load_recipients(message, facts, err);
+
+    if (code != ERR_OK)
+        return code;
+    /* The rules of members who took the place of their group may want more than the envelope's. */
+    policy_outbound_needs(&facts->policy, &facts->needs);
+    if (facts->needs.certificates && !certificates)
+        code = facts_load_recipients(message, facts, err);
     return code;
 }
 
@@ -354,23 +546,23 @@ enum err_code
 flow_facts_load(struct flow_message *message, struct flow_facts *facts, int64_t deadline_ms,
                 struct err *err)
 {
+    int64_t budget_ms = clock_monotonic_ms() + message->conf->global.facts_timeout;
     enum err_code code = ERR_OK;
 
-    facts->deadline_ms = deadline_ms;
+    facts->deadline_ms = budget_ms < deadline_ms ? budget_ms : deadline_ms;
     /* What the message already is changes what must be asked. */
     policy_outbound_needs(&facts->policy, &facts->needs);
-    if (facts->needs.identity)
+    if (facts->needs.certificates || facts->needs.groups)
+        code = facts_load_people(message, facts, err);
+    if (code == ERR_OK && facts->needs.identity)
         code = facts_load_identity(message, facts, err);
-    if (code == ERR_OK)
-        code = facts_check_deadline(deadline_ms, err);
     if (code == ERR_OK && facts->needs.signing)
         code = facts_load_signing(message, facts, err);
-    if (code == ERR_OK)
-        code = facts_check_deadline(deadline_ms, err);
     if (code == ERR_OK && facts->needs.certificates)
-        code = facts_load_certificates(message, facts, deadline_ms, err);
+        code = facts_load_escrow(message, facts, err);
     if (code == ERR_OK && (facts->needs.signing || facts->needs.certificates))
         code = facts_load_self(message, facts, err);
+    facts->policy.people_limit = SMIME_ENCRYPT_RECIPIENTS - facts->escrow_count - 1;
     if (code == ERR_OK)
         code = facts_check_deadline(deadline_ms, err);
     return code;

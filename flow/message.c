@@ -89,8 +89,11 @@ flow_message_free(struct flow_message **message)
     flow_outbound_free(&old->outbound);
     flow_inbound_free(&old->inbound);
     for (i = 0; i < old->count; i++) {
-        directory_lookup_result_free(&old->recipients[i].lookup);
+        flow_resolve_free_ticket(&old->recipients[i].ticket);
         free(old->recipients[i].address);
+        free(old->recipients[i].as_came);
+        free(old->recipients[i].members);
+        free(old->recipients[i].text);
     }
     free(old->recipients);
     flow_edits_free(&old->edits);
@@ -230,8 +233,13 @@ message_add_recipient(struct flow_message *message, const char *address, struct 
     *one = (struct flow_recipient){ .known = POLICY_UNKNOWN, .reason = "not-asked" };
     one->rule = policy_rule_builtin();
     code = message_format_address(address, &one->address, &one->valid, err);
+    one->as_came = code == ERR_OK ? strdup(address) : NULL;
+    if (code == ERR_OK && !one->as_came) {
+        free(one->address);
+        code = err_set(err, ERR_NOMEM, "memory for the envelope");
+    }
     message->count += code == ERR_OK;
-    return code;
+    return code == ERR_OK ? flow_facts_start(message, message->count - 1, err) : code;
 }
 
 void
@@ -339,28 +347,46 @@ flow_message_write(struct flow_message *message, struct span piece, struct flow_
 /* ---- the end -----------------------------------------------------------------------------------
  */
 
+/* What ended a message at its end is repeated to whoever asks again. */
+static void
+message_keep_answer(struct flow_message *message, const struct flow_answer *answer)
+{
+    if (answer->kind != FLOW_REFUSE && answer->kind != FLOW_DEFER)
+        return;
+    message->ended = true;
+    message->answer = *answer;
+    flow_edits_free(&message->edits);
+}
+
+void
+flow_message_load(struct flow_message *message, int64_t deadline_ms, struct flow_answer *answer)
+{
+    if (message_has_ended(message, answer) || message->loaded)
+        return;
+    message->loaded = message->finished = true;
+    message->outcome.size = message->header_bytes + message->body_bytes;
+    if (message->outbound)
+        flow_outbound_load(message, deadline_ms, answer);
+    message_keep_answer(message, answer);
+}
+
 void
 flow_message_finish(struct flow_message *message, int64_t deadline_ms, struct flow_answer *answer)
 {
     struct err err = ERR_INIT;
 
+    flow_message_load(message, deadline_ms, answer);
     if (message_has_ended(message, answer))
         return;
-    message->finished = true;
-    message->outcome.size = message->header_bytes + message->body_bytes;
     if (message->outbound) {
-        flow_outbound_finish(message, deadline_ms, answer);
+        flow_outbound_finish(message, answer);
     } else if (message->inbound) {
         flow_inbound_finish(message, deadline_ms, answer);
     } else {
         (void)err_set(&err, ERR_BUG, "end of message before the end of its header");
         flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
     }
-    if (answer->kind == FLOW_REFUSE || answer->kind == FLOW_DEFER) {
-        message->ended = true;
-        message->answer = *answer;
-        flow_edits_free(&message->edits);
-    }
+    message_keep_answer(message, answer);
 }
 
 const struct flow_edits *

@@ -7,8 +7,8 @@
  *
  * `new` fixes the snapshot and the direction. Outbound, the body goes into a spool while a scanner
  * looks at it; inbound, clear-signed content is hashed while it passes and nothing is kept. finish
- * gathers facts, lets policy decide, and computes the edits; the caller applies them in one loop
- * and, for FLOW_EDIT_REPLACE_BODY, lets flow_message_write_body run the chain. Then
+ * waits for facts (load), lets policy decide, and computes the edits; the caller applies them in
+ * one loop and, for FLOW_EDIT_REPLACE_BODY, lets flow_message_write_body run the chain. Then
  * flow_message_log writes the one outcome line.
  *
  * A message belongs to one thread at a time (libmilter's workers change between callbacks; nothing
@@ -74,7 +74,12 @@ void flow_message_eoh(struct flow_message *message, struct flow_answer *answer);
 void flow_message_write(struct flow_message *message, struct span piece,
                         struct flow_answer *answer);
 
-/* End of message: facts, decision, edits. `deadline_ms` on clock_monotonic_ms. */
+/* End of message, the part that waits and computes little: what is it, and what do directories and
+ * trust say of its people. `deadline_ms` on clock_monotonic_ms. May be left out: finish does it. */
+void flow_message_load(struct flow_message *message, int64_t deadline_ms,
+                       struct flow_answer *answer);
+
+/* End of message: decision, edits, and inbound the verification. */
 void flow_message_finish(struct flow_message *message, int64_t deadline_ms,
                          struct flow_answer *answer);
 

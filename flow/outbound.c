@@ -6,6 +6,7 @@
 
 #include "flow/entity.h"
 #include "flow/names.h"
+#include "flow/people.h"
 #include "flow/reply.h"
 #include "flow/state.h"
 #include "smime/algorithm.h"
@@ -43,7 +44,8 @@ flow_outbound_new(struct flow_message *message, struct err *err)
     message->outbound = outbound;
     buf_init(&outbound->entity_header, global->max_header * 2);
     code = flow_facts_new(message, &outbound->facts, err);
-    if (code != ERR_OK || (!outbound->facts.needs.signing && !outbound->facts.needs.certificates))
+    if (code != ERR_OK || (!outbound->facts.needs.signing && !outbound->facts.needs.certificates &&
+                           !outbound->facts.needs.groups))
         return code;
     message->wants_body = true;
     code = flow_structure_claim(message->header, &outbound->structure.claim, err);
@@ -141,52 +143,22 @@ outbound_check_domain(const struct flow_message *message, struct err *err)
 /* ---- protection --------------------------------------------------------------------------------
  */
 
-static enum err_code
-outbound_add_recipient(struct flow_outbound *outbound, const struct directory_lookup_result *lookup,
-                       struct err *err)
-{
-    struct pki_certificate *certificate;
-    size_t i;
-
-    if (!lookup->selected)
-        return err_set(err, ERR_BUG, "a recipient without a certificate was counted as one with");
-    certificate = lookup->selected->certificate;
-    for (i = 0; i < outbound->recipient_count; i++) {
-        if (pki_certificate_is(outbound->recipients[i], certificate))
-            return ERR_OK;
-    }
-    outbound->recipients[outbound->recipient_count++] = certificate;
-    return ERR_OK;
-}
-
-/* Every recipient, every additional one, and the sender where he has a certificate. The list is
- * borrowed from the lookups, which live as long as the message. */
+/* Every person behind the recipients, every additional one, and the sender where he has a
+ * certificate. The list is borrowed from the findings, which live as long as the message. */
 static enum err_code
 outbound_load_recipients(struct flow_message *message, struct err *err)
 {
     struct flow_outbound *outbound = message->outbound;
-    struct flow_facts *facts = &outbound->facts;
-    enum err_code code = ERR_OK;
-    size_t i;
+    enum err_code code = flow_people_get_certificates(
+        message, &outbound->facts, &outbound->recipients, &outbound->recipient_count, err);
 
-    outbound->recipients =
-        calloc(message->count + facts->escrow_count + 1, sizeof(struct pki_certificate *));
-    if (!outbound->recipients)
-        return err_set(err, ERR_NOMEM, "memory for recipients");
-    for (i = 0; code == ERR_OK && i < message->count; i++) {
-        if (message->recipients[i].known != POLICY_YES)
-            return err_set(err, ERR_BUG, "a recipient was decided upon without a certificate");
-        code = outbound_add_recipient(outbound, &message->recipients[i].lookup, err);
-    }
-    for (i = 0; code == ERR_OK && i < facts->escrow_count; i++)
-        code = outbound_add_recipient(outbound, &facts->escrow[i], err);
-    if (code == ERR_OK && facts->self_known == POLICY_YES)
-        code = outbound_add_recipient(outbound, &facts->self, err);
-    else if (code == ERR_OK)
+    if (code != ERR_OK)
+        return code;
+    if (flow_facts_self(&outbound->facts) != POLICY_YES)
         message->outcome.note = "no-copy-for-sender";
     message->outcome.certificates = outbound->recipient_count;
     message->outcome.has_certificates = true;
-    return code;
+    return ERR_OK;
 }
 
 static void
@@ -215,9 +187,9 @@ outbound_protect(struct flow_message *message, struct err *err)
 {
     struct flow_outbound *outbound = message->outbound;
     const struct policy_outbound_decision *decision = &outbound->decision;
-    const struct directory_candidate *signer = decision->domain_signature
-                                                   ? outbound->facts.domain.selected
-                                                   : outbound->facts.signing.selected;
+    const struct flow_finding *signing =
+        decision->domain_signature ? outbound->facts.domain : outbound->facts.signing;
+    const struct directory_candidate *signer = signing ? signing->lookup.selected : NULL;
     enum err_code code = ERR_OK;
     struct flow_protect_args args = {
         .decision = decision,
@@ -231,8 +203,8 @@ outbound_protect(struct flow_message *message, struct err *err)
         return err_set(err, ERR_BUG, "a signature was decided upon without a key");
     args.key = decision->sign ? signer->key : NULL;
     /* encryptionKeyPreference names the sender's own certificate, never one beside a domain's. */
-    if (outbound->facts.self_known == POLICY_YES && !decision->domain_signature)
-        args.own = outbound->facts.self.selected->certificate;
+    if (flow_facts_self(&outbound->facts) == POLICY_YES && !decision->domain_signature)
+        args.own = outbound->facts.self->lookup.selected->certificate;
     if (decision->encrypt) {
         code = outbound_load_recipients(message, err);
         args.recipients = outbound->recipients;
@@ -280,16 +252,22 @@ outbound_act(struct flow_message *message, struct flow_answer *answer)
         flow_reply_set(answer, decision->code, decision->enhanced, decision->text);
         return;
     }
+    if (flow_people_edit(message, &message->edits, &err) != ERR_OK) {
+        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
+        return;
+    }
     if (decision->action == POLICY_PASS)
         return;
     if (outbound->scan_err.code != ERR_OK) {
         flow_state_fail(message, &outbound->scan_err, FLOW_PHASE_STRUCTURE, answer);
         return;
     }
-    if (decision->encrypt && outbound->facts.self_known == POLICY_UNKNOWN) {
-        (void)err_set_reason(&err, ERR_TEMP, outbound->facts.self.answer.reason,
+    if (decision->encrypt && flow_facts_self(&outbound->facts) == POLICY_UNKNOWN) {
+        const struct flow_finding *self = outbound->facts.self;
+
+        (void)err_set_reason(&err, ERR_TEMP, self ? self->reason : "deadline",
                              "the sender's own certificate cannot be checked: %s; try again later",
-                             outbound->facts.self.answer.text);
+                             self ? self->lookup.answer.text : "finding out took too long");
         flow_state_fail(message, &err, FLOW_PHASE_FACTS, answer);
         return;
     }
@@ -298,7 +276,7 @@ outbound_act(struct flow_message *message, struct flow_answer *answer)
 }
 
 void
-flow_outbound_finish(struct flow_message *message, int64_t deadline_ms, struct flow_answer *answer)
+flow_outbound_load(struct flow_message *message, int64_t deadline_ms, struct flow_answer *answer)
 {
     struct flow_outbound *outbound = message->outbound;
     struct err err = ERR_INIT;
@@ -323,10 +301,18 @@ flow_outbound_finish(struct flow_message *message, int64_t deadline_ms, struct f
     code = flow_facts_load(message, &outbound->facts, deadline_ms, &err);
     message->outcome.wait_ms = clock_monotonic_ms() - start;
     message->outcome.has_wait = true;
-    if (code != ERR_OK) {
-        flow_state_fail(message, &err, FLOW_PHASE_FACTS, answer);
-        return;
-    }
+    if (code != ERR_OK)
+        flow_state_fail(message, &err,
+                        err.reason && strcmp(err.reason, "busy") == 0 ? FLOW_PHASE_BUDGET
+                                                                      : FLOW_PHASE_FACTS,
+                        answer);
+}
+
+void
+flow_outbound_finish(struct flow_message *message, struct flow_answer *answer)
+{
+    struct flow_outbound *outbound = message->outbound;
+
     policy_outbound_decide(&outbound->facts.policy, &outbound->decision);
     outbound->decided = true;
     outbound_note_decision(message);

@@ -39,8 +39,10 @@ void flow_outbound_free(struct flow_outbound **outbound);
 
 ERR_CHECKED enum err_code flow_outbound_write(struct flow_outbound *outbound, struct span piece,
                                               struct err *err);
-void flow_outbound_finish(struct flow_message *message, int64_t deadline_ms,
-                          struct flow_answer *answer);
+/* Structure and facts, then the decision; an answer that is not FLOW_CONTINUE ends the message. */
+void flow_outbound_load(struct flow_message *message, int64_t deadline_ms,
+                        struct flow_answer *answer);
+void flow_outbound_finish(struct flow_message *message, struct flow_answer *answer);
 
 /* `sink` is taken whatever happens. */
 ERR_CHECKED enum err_code flow_outbound_write_body(struct flow_message *message, struct stage *sink,

@@ -84,6 +84,35 @@ outcome_certs(const struct flow_message *message, char *out)
     return outcome_number(message->outcome.has_certificates, message->outcome.certificates, out);
 }
 
+/* As many as fit and as log_recipients allows; the rest is counted. */
+static bool
+outcome_groups(const struct flow_message *message, char *out)
+{
+    size_t limit = (size_t)message->conf->global.log_recipients, used = 0, said = 0, rest = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < message->count; i++) {
+        const struct flow_recipient *recipient = &message->recipients[i];
+        const struct flow_finding *group = recipient->finding;
+
+        if (!group || !group->group)
+            continue;
+        if (said == limit || used + strlen(recipient->address) + 80 > OUTCOME_VALUE) {
+            rest++;
+            continue;
+        }
+        used += (size_t)snprintf(out + used, OUTCOME_VALUE - used, "%s%s:%zu:%s",
+                                 said > 0 ? "," : "", recipient->address, group->member_count,
+                                 group->group_err.code != ERR_OK ? recipient->reason
+                                 : recipient->replaced           ? "replaced"
+                                                                 : "kept");
+        said++;
+    }
+    if (rest > 0)
+        snprintf(out + used, OUTCOME_VALUE - used, "%s+%zu", said > 0 ? "," : "", rest);
+    return out[0] != '\0';
+}
+
 static bool
 outcome_alg(const struct flow_message *message, char *out)
 {
@@ -209,6 +238,10 @@ static const struct {
       "rest" },
     { "certs", outcome_certs, true,
       "certificates that the message was encrypted to: recipients, sender, additional ones" },
+    { "groups", outcome_groups, false,
+      "distribution groups among the recipients, separated by commas: address, number of members, "
+      "and kept, replaced, or why they are not known; at most log_recipients, then the number of "
+      "the rest" },
     { "alg", outcome_alg, false, "content encryption" },
     { "digest", outcome_digest, false, "digest of the signature that was made" },
     { "format", outcome_format, false, "clear or opaque: the form of that signature" },

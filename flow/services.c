@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "flow/resolve.h"
+
 static pthread_mutex_t services_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct flow_services *services_current; /* behind services_lock */
 
@@ -139,6 +141,8 @@ flow_services_new(struct conf *conf, flow_services_complaint_fn *complain, void 
         code = services_load_trusts(services, err);
     if (code == ERR_OK)
         code = services_load_lookup(services, err);
+    if (code == ERR_OK)
+        code = flow_resolve_new(&conf->global, &services->resolve, err);
     if (code != ERR_OK) {
         flow_services_free(&services);
         return code;
@@ -164,6 +168,7 @@ flow_services_free(struct flow_services **services)
         *services = NULL;
     if (!old || __atomic_sub_fetch(&old->references, 1, __ATOMIC_ACQ_REL) > 0)
         return;
+    flow_resolve_free(&old->resolve);
     directory_lookup_free(&old->lookup);
     for (i = 0; i < old->trust_count; i++)
         pki_trust_free(&old->trusts[i].trust);

@@ -13,6 +13,8 @@
 #include "pki/keyring.h"
 #include "pki/trust.h"
 
+struct flow_resolve;
+
 struct flow_trust {
     const char *name;
     struct pki_trust *trust;
@@ -24,6 +26,7 @@ struct flow_services {
     struct flow_trust *trusts;
     size_t trust_count;
     struct directory_lookup *lookup;
+    struct flow_resolve *resolve; /* what was found out about people */
     struct pki_leaf_policy leaf_policy;
     char hostname[256];
     char authserv_id[256];

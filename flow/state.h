@@ -11,18 +11,25 @@
 #include "flow/from.h"
 #include "flow/message.h"
 #include "flow/outcome.h"
+#include "flow/resolve.h"
 #include "policy/outbound.h"
 
 enum { FLOW_MESSAGE_MAGIC = 0x666c6f77, FLOW_LIMIT_ADDRESS = 1000, FLOW_ID_SIZE = 64 };
 
 struct flow_recipient {
     char *address;                /* formatted; as it came where it cannot be */
+    char *as_came;                /* as the MTA gave it, for edits of the envelope */
     bool valid;                   /* it could be formatted */
     const struct conf_rule *rule; /* borrowed from the configuration; set at eoh */
     bool in_header;
-    enum policy_known known; /* his encryption certificate */
+    struct flow_resolve_ticket *ticket; /* from RCPT on, where the rule may need it */
+    const struct flow_finding *finding; /* of the ticket; NULL: not asked, or not there in time */
+    /* A group whose members are known: one finding for each of finding->members. */
+    const struct flow_finding **members;
+    enum policy_known known; /* of his certificate, or of those of all members */
     const char *reason;      /* static word */
-    struct directory_lookup_result lookup;
+    char *text;              /* for people; NULL: none */
+    bool replaced;           /* the members are recipients in its place */
 };
 
 struct flow_outbound;
@@ -51,8 +58,9 @@ struct flow_message {
     struct flow_inbound *inbound;
 
     bool wants_body;
-    bool ended; /* refused or deferred: `answer` is given to every later step */
-    bool finished;
+    bool ended;    /* refused or deferred: `answer` is given to every later step */
+    bool finished; /* its end was reached */
+    bool loaded;   /* flow_message_load was called */
     struct flow_answer answer;
     struct flow_edits edits;
     struct flow_outcome outcome;

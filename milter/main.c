@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "conf/conf.h"
+#include "flow/resolve.h"
 #include "milter/budget.h"
 #include "milter/control.h"
 #include "milter/housekeeping.h"
@@ -135,9 +136,10 @@ open_all(const struct options *options, struct conf *conf, struct err *err)
 }
 
 static enum err_code
-start_all(struct err *err)
+start_all(const struct conf_global *global, struct err *err)
 {
-    if (milter_progress_init(err) || milter_control_init(err) || milter_housekeeping_init(err))
+    if (flow_resolve_init((unsigned)global->resolve_threads, (size_t)global->resolve_queue, err) ||
+        milter_progress_init(err) || milter_control_init(err) || milter_housekeeping_init(err))
         return err->code;
     return milter_listener_start(err);
 }
@@ -156,7 +158,8 @@ stop_all(const struct options *options, int64_t eom_timeout_ms)
     milter_housekeeping_deinit();
     milter_control_deinit();
     milter_progress_deinit();
-    /* A message whose client still sends holds its snapshot; the MTA answers it 451. */
+    /* A message whose client still sends holds its snapshot; the MTA answers it 451. So does a
+     * question to a directory that is still under way: nobody waits for it any more. */
     milter_reload_deinit();
     if (options->pid_path)
         (void)unlink(options->pid_path);
@@ -168,7 +171,7 @@ run(const struct options *options, struct conf *conf, int *ready_fd, struct err 
 {
     int64_t eom_timeout_ms = conf->global.eom_timeout;
 
-    if (open_all(options, conf, err) == ERR_OK && start_all(err) == ERR_OK) {
+    if (open_all(options, conf, err) == ERR_OK && start_all(&conf->global, err) == ERR_OK) {
         log_info(NULL, "smimed %s is ready on %s", SMIMED_VERSION, conf->global.socket);
         milter_notify_ready("ready");
         milter_process_ready(ready_fd);

@@ -171,12 +171,17 @@ milter_message_finish(struct milter_message *message, SMFICTX *ctx, struct flow_
     struct milter_progress progress;
     struct err err = ERR_INIT;
 
-    /* The MTA is kept patient while we wait for a slot, too. */
+    /* The MTA is kept patient while we wait, too. Whoever waits for a directory holds no slot: the
+     * slots are for those who compute. */
     milter_progress_begin(&progress, ctx);
-    bool taken = milter_budget_take_slot(&slot, slot_limit(global), deadline_ms);
+    flow_message_load(message->flow, deadline_ms, answer);
+    bool over = answer->kind == FLOW_REFUSE || answer->kind == FLOW_DEFER;
+    bool taken = !over && milter_budget_take_slot(&slot, slot_limit(global), deadline_ms);
     if (taken)
         flow_message_finish(message->flow, deadline_ms, answer);
     milter_progress_end(&progress);
+    if (over)
+        return;
     if (!taken) {
         milter_message_busy("no end-of-message slot came free in time", answer);
         flow_message_set_failed(message->flow, "busy");

@@ -66,10 +66,11 @@ warn_fixed(const struct conf *before, const struct conf *after)
 
     if (strcmp(a->socket, b->socket) || a->socket_mode != b->socket_mode ||
         strcmp(a->socket_group, b->socket_group) || strcmp(a->control_socket, b->control_socket) ||
-        strcmp(a->user, b->user) || a->milter_timeout != b->milter_timeout)
+        strcmp(a->user, b->user) || a->milter_timeout != b->milter_timeout ||
+        a->resolve_threads != b->resolve_threads || a->resolve_queue != b->resolve_queue)
         log_warn("reload-fixed", NULL,
-                 "socket, socket_mode, socket_group, control_socket, user and milter_timeout take "
-                 "effect with a restart");
+                 "socket, socket_mode, socket_group, control_socket, user, milter_timeout, "
+                 "resolve_threads and resolve_queue take effect with a restart");
 }
 
 /* Builds and swaps; the caller holds the lock. */

@@ -134,6 +134,41 @@ outbound_asks_identity(const struct policy_outbound_facts *facts, const struct w
     return wishes->protect != NULL || (facts->count > 0 && policy_rule_asks_sender(facts->conf));
 }
 
+bool
+policy_outbound_replaces(const struct conf_rule *rule, enum policy_known certificates)
+{
+    return rule->groups == CONF_GROUPS_REPLACE ||
+           (rule->group_fallback == CONF_GROUP_FALLBACK_REPLACE && certificates == POLICY_NO);
+}
+
+const struct conf_rule *
+policy_outbound_member_rule(const struct conf_rule *group, const struct conf_rule *own)
+{
+    return group->smime && group->encrypt == CONF_ENCRYPT_ALWAYS ? group : own;
+}
+
+size_t
+policy_outbound_count(const struct policy_outbound_facts *facts)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < facts->count; i++)
+        count += facts->recipients[i].members > 0 ? facts->recipients[i].members : 1;
+    return count;
+}
+
+static bool
+outbound_asks_groups(const struct policy_outbound_facts *facts)
+{
+    for (size_t i = 0; i < facts->count; i++) {
+        const struct conf_rule *rule = facts->recipients[i].rule;
+
+        if (rule->smime && rule->groups == CONF_GROUPS_REPLACE && !facts->recipients[i].replaces)
+            return true;
+    }
+    return false;
+}
+
 void
 policy_outbound_needs(const struct policy_outbound_facts *facts, struct policy_outbound_needs *out)
 {
@@ -143,6 +178,7 @@ policy_outbound_needs(const struct policy_outbound_facts *facts, struct policy_o
     *out = (struct policy_outbound_needs){
         .signing = wishes.sign != NULL && wishes.off == NULL,
         .certificates = outbound_may_encrypt(&wishes),
+        .groups = outbound_asks_groups(facts),
         .identity = outbound_asks_identity(facts, &wishes) &&
                     facts->conf->global.sender_identity != CONF_IDENTITY_OFF,
     };
@@ -245,12 +281,13 @@ outbound_decide_unknown(const struct policy_outbound_facts *facts, const struct 
 }
 
 /* More than one recipient, and one whom the header does not name: his RecipientInfo would tell the
- * others. */
+ * others. A group is more than one. */
 static const struct policy_recipient *
 outbound_hidden(const struct policy_outbound_facts *facts)
 {
-    for (size_t i = 0; facts->count > 1 && i < facts->count; i++) {
-        if (!facts->recipients[i].in_header)
+    for (size_t i = 0; i < facts->count; i++) {
+        if ((facts->count > 1 || facts->recipients[i].members > 1) &&
+            !facts->recipients[i].in_header)
             return &facts->recipients[i];
     }
     return NULL;
@@ -281,6 +318,14 @@ outbound_decide_encrypt(const struct policy_outbound_facts *facts, const struct 
                                                     "without a valid certificate: ",
                                                     outbound_text(facts->escrow_text),
                                                     "; tell your administrator", NULL });
+        return true;
+    }
+    if (facts->people_limit > 0 && policy_outbound_count(facts) > facts->people_limit) {
+        policy_refusal_set(out, POLICY_REFUSE, "too-many-recipients", wishes->encrypt);
+        policy_refusal_write(out, (const char *[]){ "more people than one encrypted copy can be "
+                                                    "made for, members of groups included; send it "
+                                                    "to fewer at a time",
+                                                    NULL });
         return true;
     }
     if (hidden != NULL) {

@@ -13,6 +13,10 @@
  * Recipients whose copies would have to differ (one must be encrypted, another must not be, or
  * smime = no beside protection; a Bcc recipient of an encrypted message whom a RecipientInfo would
  * show to others) are refused with reason copies-needed.
+ *
+ * A distribution group that is kept in the envelope is one recipient here, and has a certificate
+ * when all of its members have one; members who take the place of their group are recipients like
+ * others. Who is in a group is a fact, what becomes of it is decided here.
  */
 #ifndef POLICY_OUTBOUND_H
 #define POLICY_OUTBOUND_H
@@ -33,6 +37,8 @@ struct policy_recipient {
                                       policy_outbound_needs says */
     const char *reason;            /* reason word when not YES */
     const char *text;              /* for people */
+    size_t members; /* a group that is kept: how many people `certificate` speaks of; else 0 */
+    bool replaces;  /* he is in the place of a group that he is a member of */
 };
 
 enum policy_identity {
@@ -54,6 +60,7 @@ struct policy_outbound_facts {
     enum policy_known domain_signing; /* of the rule's sign_as, where set */
     enum policy_known escrow;         /* all of encrypt_also have valid certificates */
     const char *escrow_text;
+    size_t people_limit;    /* of one encrypted copy; 0: none */
     bool already_signed;    /* clear-signed structure or CMS SignedData with a signer */
     bool already_encrypted; /* CMS EnvelopedData or AuthEnvelopedData, complete */
     bool pgp_encrypted;     /* PGP/MIME by structure */
@@ -90,10 +97,23 @@ const struct conf_rule *policy_outbound_encrypt_rule(const struct policy_outboun
 struct policy_outbound_needs {
     bool signing;      /* the sender's signing certificate */
     bool certificates; /* recipients' encryption certificates (of every recipient) */
+    bool groups;       /* who is in a group whose rule says groups = replace */
     bool identity;
 };
 void policy_outbound_needs(const struct policy_outbound_facts *facts,
                            struct policy_outbound_needs *out);
+
+/* Do its members take the place of a group? `certificates`: all of them have one, one has none, it
+ * is not known of one. */
+bool policy_outbound_replaces(const struct conf_rule *rule, enum policy_known certificates);
+
+/* The rule of a member in the place of his group: his own, unless the group's says that everybody
+ * gets it encrypted. */
+const struct conf_rule *policy_outbound_member_rule(const struct conf_rule *group,
+                                                    const struct conf_rule *own);
+
+/* The people among the recipients: members of groups that are kept, and everybody else. */
+size_t policy_outbound_count(const struct policy_outbound_facts *facts);
 
 void policy_outbound_decide(const struct policy_outbound_facts *facts,
                             struct policy_outbound_decision *out);

@@ -18,11 +18,11 @@
 #include "smime/entity.h"
 #include "util/stage.h"
 
-enum { SMIME_ENCRYPT_RECIPIENTS = 5000 };
+enum { SMIME_ENCRYPT_RECIPIENTS = 20000 };
 
 struct smime_encrypt_args {
     struct pki_certificate *const *recipients; /* borrowed until finish */
-    size_t count;                              /* 1 to 5000, or ERR_PERM / ERR_LIMIT */
+    size_t count;                              /* 1 to 20000, or ERR_PERM / ERR_LIMIT */
     enum smime_cipher cipher;
     enum smime_transport transport; /* for RSA recipients */
 };

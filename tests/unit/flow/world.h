@@ -46,10 +46,11 @@ struct letter {
     const char *login;
     const char *header; /* raw fields with CRLF, without the empty line */
     const char *body;
-    size_t body_n;       /* 0: strlen(body) */
-    size_t piece;        /* 0: 4096 */
-    bool inbound;        /* from outside */
-    int64_t deadline_ms; /* from now; 0: a minute */
+    size_t body_n;                                /* 0: strlen(body) */
+    size_t piece;                                 /* 0: 4096 */
+    bool inbound;                                 /* from outside */
+    int64_t deadline_ms;                          /* from now; 0: a minute */
+    void (*meddle)(struct flow_message *message); /* between facts and decision; NULL: nobody */
 };
 
 struct delivery {
@@ -59,6 +60,7 @@ struct delivery {
     char explain[20000];
     bool replaced, skipped;
     char quarantine[300];
+    char envelope[20000]; /* "-gone +come " of the recipients */
     size_t edits;
 };
 
@@ -293,6 +295,13 @@ world_edit(struct flow_message *message, struct world_header *header, struct del
             assert_null(strchr(edit->value, '\r'));
             world_insert_field(header, edit);
             break;
+        case FLOW_EDIT_ADD_RECIPIENT:
+        case FLOW_EDIT_DELETE_RECIPIENT:
+            assert_true(strlen(out->envelope) + strlen(edit->value) + 3 < sizeof out->envelope);
+            strcat(out->envelope, edit->kind == FLOW_EDIT_ADD_RECIPIENT ? "+" : "-");
+            strcat(out->envelope, edit->value);
+            strcat(out->envelope, " ");
+            break;
         case FLOW_EDIT_QUARANTINE:
             snprintf(out->quarantine, sizeof out->quarantine, "%s", edit->value);
             break;
@@ -303,8 +312,6 @@ world_edit(struct flow_message *message, struct world_header *header, struct del
             if (flow_message_write_body(message, sink, &err) != ERR_OK)
                 fail_msg("body: %s", err.text);
             break;
-        default:
-            fail();
         }
     }
 }
@@ -355,6 +362,11 @@ world_push(struct flow_message *message, const struct letter *letter,
         skip = out->answer.kind == FLOW_ACCEPT_REST;
     }
     out->skipped = skip;
+    if (letter->meddle) {
+        flow_message_load(message, clock_monotonic_ms() + 60000, &out->answer);
+        WORLD_GO_ON
+        letter->meddle(message);
+    }
     flow_message_finish(message,
                         clock_monotonic_ms() + (letter->deadline_ms ? letter->deadline_ms : 60000),
                         &out->answer);

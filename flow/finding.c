@@ -1,0 +1,267 @@
+#include "flow/finding.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "flow/names.h"
+#include "policy/rule.h"
+#include "util/clock.h"
+
+static enum err_code
+no_memory(struct err *err)
+{
+    return err_set(err, ERR_NOMEM, "no memory for what is known of a recipient");
+}
+
+struct flow_finding *
+flow_finding_add1(struct flow_finding *finding)
+{
+    __atomic_add_fetch(&finding->references, 1, __ATOMIC_RELAXED);
+    return finding;
+}
+
+void
+flow_finding_free(struct flow_finding **finding)
+{
+    struct flow_finding *old = finding ? *finding : NULL;
+
+    if (finding)
+        *finding = NULL;
+    if (!old || __atomic_sub_fetch(&old->references, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    for (size_t i = 0; i < old->member_count; i++)
+        flow_finding_free(&old->members[i].finding);
+    free(old->members);
+    directory_group_free(&old->group);
+    directory_lookup_result_free(&old->lookup);
+    free(old);
+}
+
+size_t
+flow_finding_count(const struct flow_finding *finding)
+{
+    return finding->group ? finding->member_count : 1;
+}
+
+static struct flow_finding *
+finding_new(void)
+{
+    struct flow_finding *finding = calloc(1, sizeof *finding);
+
+    if (finding) {
+        finding->references = 1;
+        finding->known = POLICY_UNKNOWN;
+        finding->reason = "not-asked";
+    }
+    return finding;
+}
+
+/* ---- one person -------------------------------------------------------------------------------
+ */
+
+static void
+finding_limit_until(struct flow_finding *finding, time_t until)
+{
+    if (until > 0 && (finding->until == 0 || until < finding->until))
+        finding->until = until;
+}
+
+/* ERR_OK, ERR_NOTFOUND and ERR_TEMP are the three answers; the rest is our own failure. */
+static enum err_code
+finding_settle(struct flow_finding *finding, enum err_code code, const struct err *asked,
+               struct err *err)
+{
+    struct pki_answer *answer = &finding->lookup.answer;
+
+    if (code == ERR_NOMEM || code == ERR_BUG)
+        return err_set(err, code, "%s", asked->text);
+    finding->known = code == ERR_OK && finding->lookup.selected ? POLICY_YES
+                     : code == ERR_NOTFOUND                     ? POLICY_NO
+                                                                : POLICY_UNKNOWN;
+    if (finding->known == POLICY_YES) {
+        finding->reason = "ok";
+        finding_limit_until(finding, finding->lookup.selected->until);
+        return ERR_OK;
+    }
+    if (!answer->reason) {
+        answer->reason = code == ERR_NOTFOUND ? "no-certificate" : "directory-unreachable";
+        snprintf(answer->text, sizeof answer->text, "%.250s", asked->text);
+    }
+    finding->reason = answer->reason;
+    finding->negative = finding->known == POLICY_NO;
+    finding->temp = finding->known == POLICY_UNKNOWN;
+    return ERR_OK;
+}
+
+static enum err_code
+finding_ask(struct flow_services *services, const struct flow_finding_question *question,
+            const struct directory_found *found, struct flow_finding *finding, struct err *err)
+{
+    const struct conf_global *global = &services->conf->global;
+    struct directory_lookup_question lookup = {
+        .address = question->address,
+        .trust = flow_services_trust(services, question->trust),
+        .revocation = flow_names_revocation(global->revocation_outbound),
+        .policy = &services->leaf_policy,
+        .now = clock_now_s(),
+        .deadline_ms = clock_monotonic_ms() + global->facts_timeout,
+        .found = found,
+    };
+    struct err asked = ERR_INIT;
+    enum err_code code;
+
+    /* The lookup takes a missing trust set for "do not ask": here it means that nothing is trusted.
+     */
+    if (!lookup.trust) {
+        finding->lookup.answer =
+            (struct pki_answer){ .status = PKI_STATUS_INVALID, .reason = "untrusted" };
+        snprintf(finding->lookup.answer.text, sizeof finding->lookup.answer.text,
+                 "there is no trust set to judge certificates by");
+        return finding_settle(finding, ERR_NOTFOUND, &asked, err);
+    }
+    code = question->key
+               ? directory_lookup_key(services->lookup, &lookup, &finding->lookup, &asked)
+               : directory_lookup_certificate(services->lookup, &lookup, &finding->lookup, &asked);
+    return finding_settle(finding, code, &asked, err);
+}
+
+/* ---- the members of a group -------------------------------------------------------------------
+ */
+
+static enum err_code
+finding_add_member(struct flow_services *services, const struct flow_finding_question *question,
+                   struct flow_finding *finding, const struct directory_node *node, struct err *err)
+{
+    struct flow_finding_member *member = &finding->members[finding->member_count];
+    const struct conf_rule *rule =
+        policy_rule_find(services->conf, CONF_DIRECTION_OUT, question->sender, node->address);
+    const struct directory_found found = {
+        .entry = node->entry,
+        .directory =
+            node->entry ? node->directory : directory_lookup_directory_count(services->lookup),
+    };
+    struct flow_finding_question mine = { .address = node->address };
+    enum err_code code;
+
+    if (!rule)
+        return no_memory(err);
+    *member = (struct flow_finding_member){ .address = node->address, .trust = rule->trust };
+    member->finding = finding_new();
+    if (!member->finding)
+        return no_memory(err);
+    finding->member_count++;
+    mine.trust = rule->trust;
+    code = finding_ask(services, &mine, &found, member->finding, err);
+    finding->negative |= member->finding->negative;
+    finding->temp |= member->finding->temp;
+    finding_limit_until(finding, member->finding->until);
+    return code;
+}
+
+static enum err_code
+finding_expand(struct flow_services *services, const struct flow_finding_question *question,
+               struct directory_found *found, struct flow_finding *finding, struct err *err)
+{
+    const struct conf_global *global = &services->conf->global;
+    const struct directory_group_args args = {
+        .directory = found->directory,
+        .depth = (unsigned)global->group_depth,
+        .members = (size_t)global->group_members,
+        .timeout_ms = global->group_timeout,
+        .skip_unknown = global->group_unknown_member == CONF_UNKNOWN_MEMBER_SKIP,
+    };
+    struct directory_entry *entry = found->entry;
+    enum err_code code;
+
+    found->entry = NULL;
+    code = directory_lookup_expand(services->lookup, &args, entry, &finding->group,
+                                   &finding->group_err);
+    if (code == ERR_NOMEM || code == ERR_BUG)
+        return err_set(err, code, "%s", finding->group_err.text);
+    if (code != ERR_OK) {
+        finding->negative = code != ERR_TEMP;
+        finding->temp = code == ERR_TEMP;
+        if (!finding->group)
+            return err_set(err, ERR_BUG, "a group that was not expanded without a name");
+        directory_group_reset_entries(finding->group);
+        return ERR_OK;
+    }
+    /* The group's own lack of a certificate is no longer what matters. */
+    finding->negative = finding->temp = false;
+    finding->members = calloc(finding->group->member_count + 1, sizeof *finding->members);
+    if (!finding->members)
+        return no_memory(err);
+    for (size_t i = 0; code == ERR_OK && i < finding->group->member_count; i++)
+        code = finding_add_member(services, question, finding,
+                                  &finding->group->nodes[finding->group->members[i]], err);
+    directory_group_reset_entries(finding->group);
+    return code;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------
+ */
+
+/* Asks the directories about the address unless what is held here says enough. */
+static enum err_code
+finding_find(struct flow_services *services, const struct flow_finding_question *question,
+             struct directory_found *found, struct err *err)
+{
+    struct err asked = ERR_INIT;
+    enum err_code code = directory_lookup_find(
+        services->lookup, &(const char *){ question->address }, 1,
+        clock_monotonic_ms() + services->conf->global.facts_timeout, found, &asked);
+
+    return code == ERR_OK ? ERR_OK : err_set(err, code, "%s", asked.text);
+}
+
+static enum err_code
+finding_ask_recipient(struct flow_services *services, const struct flow_finding_question *question,
+                      struct directory_found *found, struct flow_finding *finding, struct err *err)
+{
+    struct directory_found mine = { .entry = NULL };
+    enum err_code code = ERR_OK;
+
+    if (!found && !question->expand &&
+        directory_lookup_holds(services->lookup, question->address)) {
+        /* Known here: nobody has to be asked if that is valid. */
+        const struct directory_found nowhere = { .directory = directory_lookup_directory_count(
+                                                     services->lookup) };
+
+        code = finding_ask(services, question, &nowhere, finding, err);
+        if (code != ERR_OK || finding->known == POLICY_YES)
+            return code;
+        directory_lookup_result_free(&finding->lookup);
+        finding->negative = finding->temp = false;
+    }
+    if (!found) {
+        found = &mine;
+        code = finding_find(services, question, found, err);
+    }
+    if (code == ERR_OK)
+        code = finding_ask(services, question, found, finding, err);
+    if (code == ERR_OK && found->entry && found->entry->kind == DIRECTORY_GROUP &&
+        (question->expand || finding->known == POLICY_NO))
+        code = finding_expand(services, question, found, finding, err);
+    directory_entry_free(&mine.entry);
+    return code;
+}
+
+enum err_code
+flow_finding_load(struct flow_services *services, const struct flow_finding_question *question,
+                  struct directory_found *found, struct flow_finding **out, struct err *err)
+{
+    struct flow_finding *finding = finding_new();
+    enum err_code code = finding ? ERR_OK : no_memory(err);
+
+    *out = NULL;
+    if (code == ERR_OK)
+        code = question->key ? finding_ask(services, question, NULL, finding, err)
+                             : finding_ask_recipient(services, question, found, finding, err);
+    if (code == ERR_OK) {
+        *out = finding;
+        finding = NULL;
+    }
+    flow_finding_free(&finding);
+    return code;
+}
