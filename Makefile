@@ -31,7 +31,7 @@ CPPFLAGS += -I. -D_GNU_SOURCE -DSMIMED_VERSION='"$(VERSION)"'
 PATHS := -DSMIMED_CONF='"$(SYSCONFDIR)/smimed/smimed.conf"' -DSMIMED_SHARE='"$(PREFIX)/share/smimed"'
 CFLAGS += -std=c11 -g $(OPT) $(WARN) $(HARDEN) $(SANFLAGS) -pthread
 LDFLAGS += -pie -Wl,--as-needed,-z,relro,-z,now $(SANFLAGS) -pthread
-LDLIBS := -lssl -lcrypto -lidn2 -lunistring -lhiredis -lcurl -lsqlite3
+LDLIBS := -lssl -lcrypto -lidn2 -lunistring -lhiredis -lcurl -lsqlite3 -lldap -llber
 LDLIBS_milter := -lmilter
 
 # Folders from the top floor to the ground (docs/LAYERS).

@@ -82,6 +82,34 @@ conf_check_rule(struct conf_parser *parser, const struct conf_section *section)
     conf_check_trust(parser, section, rule);
 }
 
+/* A directory is a file or a list of servers; servers need to be told where to look and as whom. */
+static void
+conf_check_directory(struct conf_parser *parser, const struct conf_section *section)
+{
+    const struct conf_directory *directory = section->base;
+    struct conf_report *report = &parser->report;
+    bool has_file = directory->ldif[0] != '\0', has_servers = directory->servers[0] != NULL;
+
+    if (has_file == has_servers)
+        conf_report_set(report, &section->at,
+                        "directory \"%s\" needs exactly one of ldif = /file and servers = "
+                        "ldaps://host",
+                        directory->name);
+    if (has_servers && directory->base[0] == '\0')
+        conf_report_set(report, conf_check_origin(section, "servers"),
+                        "directory \"%s\" needs base, such as base = \"dc=example,dc=com\"",
+                        directory->name);
+    if (strcmp(directory->bind, "simple") == 0 &&
+        (directory->bind_dn[0] == '\0' || directory->bind_password_file[0] == '\0'))
+        conf_report_set(report, conf_check_origin(section, "bind"),
+                        "directory \"%s\": bind = simple needs bind_dn and bind_password_file",
+                        directory->name);
+    if ((directory->tls_certificate[0] == '\0') != (directory->tls_key[0] == '\0'))
+        conf_report_set(report, conf_check_origin(section, "tls_certificate"),
+                        "directory \"%s\" needs tls_certificate and tls_key, or neither",
+                        directory->name);
+}
+
 void
 conf_check(struct conf_parser *parser)
 {
@@ -95,6 +123,8 @@ conf_check(struct conf_parser *parser)
         conf_check_required(&parser->report, section);
         if (section->kind == CONF_KIND_RULE)
             conf_check_rule(parser, section);
+        if (section->kind == CONF_KIND_DIRECTORY)
+            conf_check_directory(parser, section);
         if (!parser->in_memory)
             conf_check_system(parser, section);
     }

@@ -59,10 +59,14 @@ directory_entries_append(struct directory_entries *entries, struct directory_ent
 enum err_code
 directory_new(const struct conf_directory *conf, struct directory **out, struct err *err)
 {
+    enum err_code code;
+
     *out = NULL;
-    if (directory_ldif_new(conf, out, err) != ERR_OK)
-        return err_prefix(err, "directory \"%s\"", conf->name);
-    return ERR_OK;
+    if (conf->servers && conf->servers[0])
+        code = directory_ldap_new(conf, out, err);
+    else
+        code = directory_ldif_new(conf, out, err);
+    return code == ERR_OK ? ERR_OK : err_prefix(err, "directory \"%s\"", conf->name);
 }
 
 void
@@ -182,4 +186,27 @@ directory_find_send_as(struct directory *directory, const struct directory_entry
     if (code != ERR_OK && code != ERR_NOTFOUND)
         err_prefix(err, "directory \"%s\"", directory->name);
     return code;
+}
+
+enum err_code
+directory_get_url(struct directory *directory, struct span url, int64_t deadline_ms,
+                  struct buf *out, struct err *err)
+{
+    enum err_code code;
+
+    if (!directory->ops->get_url)
+        return err_set(err, ERR_NOTFOUND, "the directory \"%.100s\" has no server",
+                       directory->name);
+    code = directory->ops->get_url(directory, url, deadline_ms, out, err);
+    if (code != ERR_OK && code != ERR_NOTFOUND)
+        err_prefix(err, "directory \"%s\"", directory->name);
+    return code;
+}
+
+void
+directory_get_counts(struct directory *directory, struct directory_counts *out)
+{
+    *out = (struct directory_counts){ .waits = 0 };
+    if (directory->ops->get_counts)
+        directory->ops->get_counts(directory, out);
 }

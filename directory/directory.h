@@ -16,6 +16,7 @@
 
 #include "conf/conf.h"
 #include "pki/certificate.h"
+#include "util/buf.h"
 
 enum directory_kind { DIRECTORY_USER, DIRECTORY_CONTACT, DIRECTORY_GROUP };
 
@@ -63,6 +64,16 @@ void directory_entries_free(struct directory_entries *entries);
 ERR_CHECKED enum err_code directory_entries_append(struct directory_entries *entries,
                                                    struct directory_entry *entry, struct err *err);
 
+/* Since it was made. */
+struct directory_counts {
+    uint64_t waits;    /* for servers; requests that are waited for together count once */
+    uint64_t searches; /* sent */
+    uint64_t entries;  /* received */
+    uint64_t connects; /* connections made */
+    uint64_t failures; /* of servers */
+    uint64_t hits, misses, stale; /* answers kept, asked for, used beyond their life */
+};
+
 struct directory_ops {
     const char *name; /* "ldif", "ldap" */
     /* `list` holds formatted addresses, or names without '@' as rfc822MailMember has them: the cn
@@ -87,6 +98,12 @@ struct directory_ops {
      * ERR_OK: yes, ERR_NOTFOUND: no, ERR_TEMP. */
     enum err_code (*find_send_as)(struct directory *directory, const struct directory_entry *person,
                                   const char *address, int64_t deadline_ms, struct err *err);
+    /* The value of an attribute at a distinguished name, for ldap:/// URLs of CRLs and issuers;
+     * NULL: the backend has none. Appends to `out`. ERR_OK, ERR_NOTFOUND, ERR_TEMP, ERR_PERM (not a
+     * URL that we ask). */
+    enum err_code (*get_url)(struct directory *directory, struct span url, int64_t deadline_ms,
+                             struct buf *out, struct err *err);
+    void (*get_counts)(struct directory *directory, struct directory_counts *out); /* or NULL */
     void (*free)(struct directory *directory);
 };
 
@@ -124,8 +141,14 @@ ERR_CHECKED enum err_code directory_find_send_as(struct directory *directory,
                                                  const char *address, int64_t deadline_ms,
                                                  struct err *err);
 
+ERR_CHECKED enum err_code directory_get_url(struct directory *directory, struct span url,
+                                            int64_t deadline_ms, struct buf *out, struct err *err);
+void directory_get_counts(struct directory *directory, struct directory_counts *out);
+
 /* Backend constructors. */
 ERR_CHECKED enum err_code directory_ldif_new(const struct conf_directory *conf,
+                                             struct directory **out, struct err *err);
+ERR_CHECKED enum err_code directory_ldap_new(const struct conf_directory *conf,
                                              struct directory **out, struct err *err);
 
 #endif

@@ -12,9 +12,9 @@
 #include "directory/filter.h"
 #include "directory/person.h"
 #include "directory/record.h"
+#include "directory/send_as.h"
 #include "directory/template.h"
 #include "directory/url.h"
-#include "mime/address.h"
 #include "util/clock.h"
 #include "util/file.h"
 
@@ -34,7 +34,7 @@ struct keys {
 struct ldif {
     struct directory head;
     pthread_mutex_t lock; /* certificates of a person are parsed when first asked for */
-    const struct conf_directory *conf; /* borrowed while the file is read */
+    struct directory_schema *schema;
     struct directory_person **people;
     size_t count;
     size_t cap;
@@ -44,8 +44,6 @@ struct ldif {
     struct keys logins;
     struct keys aliases;
     struct keys names; /* distinguished ones */
-    char **send_as_attributes;
-    char *send_as_filter;
 };
 
 static enum err_code
@@ -86,7 +84,7 @@ append_person(void *context, const struct directory_record *record, struct err *
     struct buf dn = BUF_INIT(4 * DIRECTORY_DN_LIMIT);
     enum err_code code = make_room(ldif, err);
     if (code == ERR_OK)
-        code = directory_person_new(ldif->conf, record, &person, err);
+        code = directory_person_new(ldif->schema, record, &person, err);
     /* A record that is named by something else than a DN is found by its addresses alone. */
     if (code == ERR_OK && directory_dn_format(span_str(record->dn), &dn, NULL) == ERR_NOMEM)
         code = out_of_memory(err);
@@ -112,8 +110,7 @@ append_person(void *context, const struct directory_record *record, struct err *
 static void
 drop_kept(struct ldif *ldif)
 {
-    bool is_wanted = (ldif->send_as_filter && ldif->send_as_filter[0]) ||
-                     (ldif->send_as_attributes && ldif->send_as_attributes[0]);
+    bool is_wanted = ldif->schema->send_as_filter[0] || ldif->schema->send_as_attributes[0];
     for (size_t i = 0; i < ldif->count && !is_wanted; i++)
         is_wanted = ldif->people[i]->member_url_count > 0;
     for (size_t i = 0; i < ldif->count && !is_wanted; i++)
@@ -385,35 +382,6 @@ ldif_find_login(struct directory *directory, const char *login, int64_t deadline
 
 /* ---- send-as --------------------------------------------------------------------------------- */
 
-/* Does the value, a distinguished name or an address, name the person? */
-static bool
-names_person(struct span value, const struct directory_entry *person)
-{
-    char *text = span_dup(value), *one = text ? directory_dn_get(text) : NULL,
-         *two = one ? directory_dn_get(person->dn) : NULL;
-    bool is_named = one && two && strcmp(one, two) == 0;
-    for (size_t i = 0; !is_named && text && person->addresses[i]; i++)
-        is_named = mime_address_is(value, span_str(person->addresses[i]), true);
-    free(text);
-    free(one);
-    free(two);
-    return is_named;
-}
-
-static bool
-owner_names(const struct ldif *ldif, size_t owner, const struct directory_entry *person)
-{
-    const struct directory_attributes *kept = &ldif->kept[owner];
-    for (char **type = ldif->send_as_attributes; type && *type; type++) {
-        for (size_t i = 0; i < kept->count; i++) {
-            struct span name = span_of(kept->list[i].name, strcspn(kept->list[i].name, ";"));
-            if (span_equal_nocase(name, *type) && names_person(kept->list[i].value, person))
-                return true;
-        }
-    }
-    return false;
-}
-
 /* ERR_OK: an entry of the directory matches the filter. */
 static enum err_code
 match_send_as(const struct ldif *ldif, const struct directory_template_values *values,
@@ -421,7 +389,8 @@ match_send_as(const struct ldif *ldif, const struct directory_template_values *v
 {
     struct buf text = BUF_INIT(DIRECTORY_FILTER_LIMIT);
     struct directory_filter *filter = NULL;
-    enum err_code code = directory_template_format(ldif->send_as_filter, values, &text, err);
+    enum err_code code =
+        directory_template_format(ldif->schema->send_as_filter, values, &text, err);
     if (code == ERR_OK)
         code = directory_filter_new(buf_span(&text), &filter, err);
     size_t i = 0;
@@ -442,9 +411,9 @@ ldif_find_send_as(struct directory *directory, const struct directory_entry *per
     struct ldif *ldif = (struct ldif *)directory;
     size_t owner = find_person(&ldif->addresses, address);
     (void)deadline_ms; /* nothing is waited for */
-    if (owner != SIZE_MAX && owner_names(ldif, owner, person))
+    if (owner != SIZE_MAX && directory_send_as_check(ldif->schema, &ldif->kept[owner], person))
         return ERR_OK;
-    if (ldif->send_as_filter && ldif->send_as_filter[0])
+    if (ldif->schema->send_as_filter[0])
         return match_send_as(ldif,
                              &(struct directory_template_values){
                                  .address = address, .dn = person->dn, .primary = person->primary },
@@ -470,10 +439,7 @@ ldif_free(struct directory *directory)
     free(ldif->logins.list);
     free(ldif->aliases.list);
     free(ldif->names.list);
-    for (size_t i = 0; ldif->send_as_attributes && ldif->send_as_attributes[i]; i++)
-        free(ldif->send_as_attributes[i]);
-    free(ldif->send_as_attributes);
-    free(ldif->send_as_filter);
+    directory_schema_free(&ldif->schema);
     pthread_mutex_destroy(&ldif->lock);
     free(ldif->head.name);
     free(ldif);
@@ -497,33 +463,11 @@ load(struct ldif *ldif, const struct conf_directory *conf, struct err *err)
         buf_free(&text);
         return err_set(err, code, "%s", mine.text);
     }
-    ldif->conf = conf;
     code = directory_record_parse(conf->ldif, buf_span(&text), append_person, ldif, err);
-    ldif->conf = NULL;
     buf_free(&text);
     if (code == ERR_OK)
         drop_kept(ldif);
     return code == ERR_OK ? make_keys(ldif, err) : code;
-}
-
-/* The configuration may be gone when the questions come. */
-static enum err_code
-copy_conf(struct ldif *ldif, const struct conf_directory *conf, struct err *err)
-{
-    size_t count = 0;
-    while (conf->send_as_attributes && conf->send_as_attributes[count])
-        count++;
-    ldif->head.name = strdup(conf->name);
-    ldif->send_as_filter = strdup(conf->send_as_filter ? conf->send_as_filter : "");
-    ldif->send_as_attributes = calloc(count + 1, sizeof *ldif->send_as_attributes);
-    if (!ldif->head.name || !ldif->send_as_filter || !ldif->send_as_attributes)
-        return out_of_memory(err);
-    for (size_t i = 0; i < count; i++) {
-        ldif->send_as_attributes[i] = strdup(conf->send_as_attributes[i]);
-        if (!ldif->send_as_attributes[i])
-            return out_of_memory(err);
-    }
-    return ERR_OK;
 }
 
 enum err_code
@@ -543,7 +487,9 @@ directory_ldif_new(const struct conf_directory *conf, struct directory **out, st
         return out_of_memory(err);
     ldif->head.ops = &ops;
     pthread_mutex_init(&ldif->lock, NULL);
-    enum err_code code = copy_conf(ldif, conf, err);
+    ldif->head.name = strdup(conf->name);
+    enum err_code code =
+        ldif->head.name ? directory_schema_new(conf, &ldif->schema, err) : out_of_memory(err);
     if (code == ERR_OK)
         code = load(ldif, conf, err);
     if (code != ERR_OK) {

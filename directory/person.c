@@ -1,6 +1,7 @@
 #include "directory/person.h"
 
 #include <stdlib.h>
+#include <strings.h>
 
 #include "directory/dn.h"
 #include "mime/address.h"
@@ -12,11 +13,19 @@
 static bool
 has_type(const struct directory_attribute *attribute, const char *type)
 {
-    return span_equal_nocase(span_of(attribute->name, strcspn(attribute->name, ";")), type);
+    size_t n = strcspn(attribute->name, ";");
+    return n == strcspn(type, ";") && strncasecmp(attribute->name, type, n) == 0;
+}
+
+/* The file, or the name of an entry that came from a server. */
+static const char *
+place_of(const struct directory_record *record)
+{
+    return record->file ? record->file : record->dn;
 }
 
 static bool
-has_class(const struct directory_record *record, const char *const *classes)
+has_class(const struct directory_record *record, char *const *classes)
 {
     for (size_t i = 0; i < record->count; i++) {
         if (!has_type(&record->list[i], "objectClass"))
@@ -30,16 +39,11 @@ has_class(const struct directory_record *record, const char *const *classes)
 }
 
 static enum directory_kind
-kind_of(const struct directory_record *record)
+kind_of(const struct directory_schema *schema, const struct directory_record *record)
 {
-    static const char *const groups[] = {
-        "group",        "groupOfNames", "groupOfUniqueNames", "groupOfURLs",
-        "nisMailAlias", "posixGroup",   "groupOfEntries",     NULL
-    };
-    static const char *const contacts[] = { "contact", NULL };
-    if (has_class(record, groups))
+    if (has_class(record, schema->group_classes))
         return DIRECTORY_GROUP;
-    return has_class(record, contacts) ? DIRECTORY_CONTACT : DIRECTORY_USER;
+    return has_class(record, schema->contact_classes) ? DIRECTORY_CONTACT : DIRECTORY_USER;
 }
 
 static enum err_code
@@ -96,6 +100,8 @@ append_address(struct directory_person *person, const struct directory_record *r
     enum err_code code = mime_address_format(value, formatted, &mine);
     if (code == ERR_NOMEM)
         return err_set(err, code, "%s", mine.text);
+    if (code != ERR_OK && !record->file)
+        return ERR_OK;
     if (code != ERR_OK)
         return err_set(err, ERR_PERM, "%.200s:%u: %.100s: \"%s\" is not a mail address",
                        record->file, attribute->line, attribute->name,
@@ -104,7 +110,7 @@ append_address(struct directory_person *person, const struct directory_record *r
     while (at < person->address_count && strcmp(person->addresses[at], formatted) != 0)
         at++;
     if (at == DIRECTORY_LIMIT_ADDRESSES)
-        return err_set(err, ERR_LIMIT, "%.200s:%u: more than %d addresses", record->file,
+        return err_set(err, ERR_LIMIT, "%.200s:%u: more than %d addresses", place_of(record),
                        attribute->line, DIRECTORY_LIMIT_ADDRESSES);
     if (at == person->address_count)
         code = append_text(&person->addresses, &person->address_count, formatted, err);
@@ -130,18 +136,18 @@ append_login(struct directory_person *person, struct span value, struct err *err
 
 /* In the order of the configuration, and of the file within each attribute. */
 static enum err_code
-take_names(struct directory_person *person, const struct conf_directory *conf,
+take_names(struct directory_person *person, const struct directory_schema *schema,
            const struct directory_record *record, struct err *err)
 {
     enum err_code code = ERR_OK;
     bool has_primary = false;
-    for (char **type = conf->address_attributes; *type; type++) {
+    for (char **type = schema->address_attributes; *type; type++) {
         for (size_t i = 0; i < record->count && code == ERR_OK; i++) {
             if (has_type(&record->list[i], *type))
                 code = append_address(person, record, &record->list[i], &has_primary, err);
         }
     }
-    static const char *const alias[] = { "nisMailAlias", NULL };
+    static char *const alias[] = { (char *)"nisMailAlias", NULL };
     person->is_alias = has_class(record, alias);
     for (size_t i = 0; i < record->count && code == ERR_OK && person->is_alias; i++) {
         if (has_type(&record->list[i], "cn") && record->list[i].value.n > 0)
@@ -149,7 +155,7 @@ take_names(struct directory_person *person, const struct conf_directory *conf,
     }
     if (person->kind != DIRECTORY_USER)
         return code;
-    for (char **type = conf->login_attributes; *type; type++) {
+    for (char **type = schema->login_attributes; *type; type++) {
         for (size_t i = 0; i < record->count && code == ERR_OK; i++) {
             if (has_type(&record->list[i], *type) && record->list[i].value.n > 0)
                 code = append_login(person, record->list[i].value, err);
@@ -161,8 +167,7 @@ take_names(struct directory_person *person, const struct conf_directory *conf,
 /* ---- members --------------------------------------------------------------------------------- */
 
 struct members {
-    const char *type;
-    bool is_name; /* a Name and Optional UID: the UID is no part of the name */
+    char *const *types;
     char ***list;
     size_t *count;
 };
@@ -172,14 +177,15 @@ append_member(const struct members *members, const struct directory_record *reco
               const struct directory_attribute *attribute, struct err *err)
 {
     struct span value = attribute->value;
-    if (members->is_name)
+    /* A Name and Optional UID: the UID is no part of the name. */
+    if (has_type(attribute, "uniqueMember"))
         value = directory_dn_without_uid(value);
     if (*members->count == DIRECTORY_LIMIT_MEMBERS)
-        return err_set(err, ERR_LIMIT, "%.200s:%u: more than %d members", record->file,
-                       attribute->line, DIRECTORY_LIMIT_MEMBERS);
+        return err_set(err, ERR_LIMIT, "%.200s: %.100s: more than %d members", record->dn,
+                       attribute->name, DIRECTORY_LIMIT_MEMBERS);
     if (value.n == 0 || memchr(value.p, '\0', value.n))
-        return err_set(err, ERR_PERM, "%.200s:%u: %.100s: a member without a name", record->file,
-                       attribute->line, attribute->name);
+        return err_set(err, ERR_PERM, "%.200s: %.100s: a member without a name", record->dn,
+                       attribute->name);
     char *text = span_dup(value);
     enum err_code code =
         text ? append_text(members->list, members->count, text, err) : out_of_memory(err);
@@ -188,22 +194,24 @@ append_member(const struct members *members, const struct directory_record *reco
 }
 
 static enum err_code
-take_members(struct directory_person *person, const struct directory_record *record,
-             struct err *err)
+take_members(struct directory_person *person, const struct directory_schema *schema,
+             const struct directory_record *record, struct err *err)
 {
     const struct members kinds[] = {
-        { "member", false, &person->member_dns, &person->member_dn_count },
-        { "uniqueMember", true, &person->member_dns, &person->member_dn_count },
-        { "rfc822MailMember", false, &person->member_addresses, &person->member_address_count },
-        { "memberURL", false, &person->member_urls, &person->member_url_count },
+        { schema->member_attributes, &person->member_dns, &person->member_dn_count },
+        { schema->member_address_attributes, &person->member_addresses,
+          &person->member_address_count },
+        { schema->member_url_attributes, &person->member_urls, &person->member_url_count },
     };
     enum err_code code = ERR_OK;
     if (person->kind != DIRECTORY_GROUP)
         return ERR_OK;
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
-        for (size_t i = 0; i < record->count && code == ERR_OK; i++) {
-            if (has_type(&record->list[i], kinds[k].type))
-                code = append_member(&kinds[k], record, &record->list[i], err);
+        for (char *const *type = kinds[k].types; *type; type++) {
+            for (size_t i = 0; i < record->count && code == ERR_OK; i++) {
+                if (has_type(&record->list[i], *type))
+                    code = append_member(&kinds[k], record, &record->list[i], err);
+            }
         }
     }
     return code;
@@ -217,7 +225,7 @@ append_value(struct directory_person *person, const struct directory_record *rec
 {
     size_t count = person->value_count;
     if (count == DIRECTORY_LIMIT_CERTIFICATES)
-        return err_set(err, ERR_LIMIT, "%.200s:%u: more than %d certificates", record->file,
+        return err_set(err, ERR_LIMIT, "%.200s:%u: more than %d certificates", place_of(record),
                        attribute->line, DIRECTORY_LIMIT_CERTIFICATES);
     struct span *grown = realloc(person->values, (count + 1) * sizeof *grown);
     if (!grown)
@@ -232,13 +240,13 @@ append_value(struct directory_person *person, const struct directory_record *rec
 }
 
 static enum err_code
-take_values(struct directory_person *person, const struct directory_record *record, struct err *err)
+take_values(struct directory_person *person, const struct directory_schema *schema,
+            const struct directory_record *record, struct err *err)
 {
-    static const char *const types[] = { "userSMIMECertificate", "userCertificate", NULL };
     enum err_code code = ERR_OK;
-    for (size_t k = 0; types[k]; k++) {
+    for (char **type = schema->certificate_attributes; *type; type++) {
         for (size_t i = 0; i < record->count && code == ERR_OK; i++) {
-            if (has_type(&record->list[i], types[k]))
+            if (has_type(&record->list[i], *type))
                 code = append_value(person, record, &record->list[i], err);
         }
     }
@@ -270,7 +278,7 @@ parse_values(struct directory_person *person, struct err *err)
 /* ---- the object ------------------------------------------------------------------------------ */
 
 enum err_code
-directory_person_new(const struct conf_directory *conf, const struct directory_record *record,
+directory_person_new(const struct directory_schema *schema, const struct directory_record *record,
                      struct directory_person **out, struct err *err)
 {
     enum err_code code = ERR_OK;
@@ -279,17 +287,17 @@ directory_person_new(const struct conf_directory *conf, const struct directory_r
     *out = NULL;
     if (!person)
         return out_of_memory(err);
-    person->kind = kind_of(record);
+    person->kind = kind_of(schema, record);
     person->dn = strdup(record->dn);
     if (!person->dn) {
         code = out_of_memory(err);
         goto out;
     }
-    code = take_names(person, conf, record, err);
+    code = take_names(person, schema, record, err);
     if (code == ERR_OK)
-        code = take_members(person, record, err);
+        code = take_members(person, schema, record, err);
     if (code == ERR_OK)
-        code = take_values(person, record, err);
+        code = take_values(person, schema, record, err);
     if (code == ERR_OK) {
         *out = person;
         person = NULL;

@@ -13,6 +13,7 @@
 
 #include "directory/directory.h"
 #include "directory/record.h"
+#include "directory/schema.h"
 
 struct directory_person {
     enum directory_kind kind;
@@ -34,7 +35,7 @@ struct directory_person {
 /* Makes an entry of a record, which may have neither address nor login: a member without address is
  * not a member that is not there. ERR_PERM with "file:line:" for an address that is none,
  * ERR_LIMIT, ERR_NOMEM. */
-ERR_CHECKED enum err_code directory_person_new(const struct conf_directory *conf,
+ERR_CHECKED enum err_code directory_person_new(const struct directory_schema *schema,
                                                const struct directory_record *record,
                                                struct directory_person **out, struct err *err);
 void directory_person_free(struct directory_person **person);

@@ -7,10 +7,12 @@
 set -eu
 
 level=${1:-build}
-build="gcc libc6-dev libmilter-dev libssl-dev libidn2-dev libunistring-dev libhiredis-dev libcurl4-openssl-dev libsqlite3-dev uthash-dev"
+build="gcc libc6-dev libmilter-dev libssl-dev libidn2-dev libunistring-dev libhiredis-dev libcurl4-openssl-dev libldap-dev
+    libsqlite3-dev uthash-dev"
 demo="$build openssl postfix python3"
 check="$demo clang libclang-rt-14-dev clang-format libcmocka-dev gpgsm gnupg libnss3-tools mandoc procps
-    m4 libwrap0 libnsl2 libdb5.3 libsasl2-2 redis-server slapd faketime"
+    m4 libwrap0 libnsl2 libdb5.3 libsasl2-2 redis-server slapd faketime ldap-utils
+    samba samba-ad-dc samba-ad-provision samba-dsdb-modules winbind ldb-tools python3-markdown"
 bench="$demo opendkim valgrind"
 # Sendmail would replace Postfix: it is unpacked, never installed (below).
 case $level in
@@ -111,18 +113,21 @@ if ! $apt -y install $missing >"$log" 2>&1; then
     exit 1
 fi
 rm -f "$log"
+# Samba's package brings several.
+services="postfix redis-server opendkim slapd smbd nmbd samba-ad-dc winbind"
+case " $missing " in *" samba "*) parts="smbd nmbd samba-ad-dc" ;; *) parts= ;; esac
 if command -v systemctl >/dev/null 2>&1; then
-    for service in postfix redis-server opendkim slapd; do
-        case " $missing " in
+    for service in $services; do
+        case " $missing $parts " in
         *" $service "*) $root systemctl disable "$service.service" >/dev/null 2>&1 || true ;;
         esac
     done
 fi
 # The same where init is not systemd.
 if command -v update-rc.d >/dev/null 2>&1; then
-    for service in redis-server slapd; do
-        case " $missing " in
-        *" $service "*) $root update-rc.d $service disable >/dev/null 2>&1 || true ;;
+    for service in $services; do
+        case " $missing $parts " in
+        *" $service "*) $root update-rc.d "$service" disable >/dev/null 2>&1 || true ;;
         esac
     done
 fi

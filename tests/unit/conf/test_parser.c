@@ -109,7 +109,7 @@ sections_hold_their_values(void **state)
     assert_string_equal(conf->trusts[0].anchors[0], "/anchors");
     assert_int_equal(conf->directory_count, 1);
     assert_string_equal(conf->directories[0].ldif, "/ldif");
-    assert_string_equal(conf->directories[0].login_attributes[2], "userPrincipalName");
+    assert_string_equal(conf->directories[0].schema, "plain");
     conf_free(&conf);
 }
 
@@ -273,10 +273,25 @@ required_parameter_that_is_missing_is_told(void **state)
     check_complaints(
         "trust \"default\" {\n}\n\ndirectory d { login_attributes = uid }\n",
         "f:1:1: trust \"default\" lacks \"anchors\"; it wants a list of absolute paths\n"
-        "f:4:1: directory \"d\" lacks \"ldif\"; it wants the absolute path of a file\n");
-    check_complaints("trust \"default\" { anchors = \"\" }\ndirectory d { ldif = \"\" }\n",
-                     "f:1:29: anchors may not be empty; it wants a list of absolute paths\n"
-                     "f:2:22: ldif may not be empty; it wants the absolute path of a file\n");
+        "f:4:1: directory \"d\" needs exactly one of ldif = /file and servers = ldaps://host\n");
+    check_complaints("trust \"default\" { anchors = \"\" }\n",
+                     "f:1:29: anchors may not be empty; it wants a list of absolute paths\n");
+}
+
+static void
+directory_is_a_file_or_servers_that_can_be_asked(void **state)
+{
+    (void)state;
+    check_complaints(
+        "directory d { ldif = /f\nservers = a b\nbase = o=x }\n",
+        "f:1:1: directory \"d\" needs exactly one of ldif = /file and servers = ldaps://host\n");
+    check_complaints("directory d { servers = a }\n",
+                     "f:1:15: directory \"d\" needs base, such as base = \"dc=example,dc=com\"\n");
+    check_complaints("directory d { servers = a\nbase = \"o=x\"\nbind = simple\nbind_dn = cn=b }\n",
+                     "f:3:1: directory \"d\": bind = simple needs bind_dn and "
+                     "bind_password_file\n");
+    check_complaints("directory d { servers = a\nbase = \"o=x\"\ntls_key = /k }\n",
+                     "f:1:1: directory \"d\" needs tls_certificate and tls_key, or neither\n");
 }
 
 static void
@@ -527,6 +542,7 @@ main(void)
         cmocka_unit_test(section_name_is_given_once),
         cmocka_unit_test(section_without_name_or_brace_is_told),
         cmocka_unit_test(required_parameter_that_is_missing_is_told),
+        cmocka_unit_test(directory_is_a_file_or_servers_that_can_be_asked),
         cmocka_unit_test(rule_must_name_a_trust_set_that_is_there),
         cmocka_unit_test(signing_for_the_domain_needs_its_address),
         cmocka_unit_test(path_must_be_absolute),
