@@ -2,14 +2,20 @@
 
 #include <stdlib.h>
 
+#include "mime/base64_vector.h"
+
 enum {
-    LINE_OCTETS = 57, /* 76 characters, RFC 2045 6.8 */
-    LINE_CHARS = 76,
-    LINE_TEXT = LINE_CHARS + 2, /* with CRLF */
-    BLOCK_LINES = 208,          /* the text of one block is just below 16 KiB */
+    LINE_OCTETS = MIME_BASE64_LINE_OCTETS, /* 76 characters, RFC 2045 6.8 */
+    LINE_TEXT = MIME_BASE64_LINE_TEXT,     /* with CRLF */
+    BLOCK_LINES = 208,                     /* the text of one block is just below 16 KiB */
     BLOCK_TEXT = BLOCK_LINES * LINE_TEXT,
     DECODED_BLOCK = 12 * 1024,
 };
+
+/*
+ * Whole lines and whole groups go through the vector code of this processor (mime/base64_vector),
+ * everything irregular and what is left over through the code here.
+ */
 
 /* ---- encoding -------------------------------------------------------------------------------- */
 
@@ -61,13 +67,19 @@ struct encoder {
     struct stage stage;
     unsigned char held[LINE_OCTETS]; /* the line that is not full yet */
     size_t held_n;
-    unsigned char text[BLOCK_TEXT];
+    size_t text_n; /* the most that stood in `text` */
+    unsigned char text[BLOCK_TEXT + MIME_BASE64_VECTOR_SLACK];
 };
 
+/* `out` has room for MIME_BASE64_VECTOR_SLACK more octets. */
 static size_t
 encode_lines(const unsigned char *in, size_t lines, unsigned char *out)
 {
-    for (size_t i = 0; i < lines; i++, in += LINE_OCTETS) {
+    size_t done = mime_base64_vector_get()->encode_lines(in, lines * LINE_OCTETS, out);
+
+    in += done * LINE_OCTETS;
+    out += done * LINE_TEXT;
+    for (size_t i = done; i < lines; i++, in += LINE_OCTETS) {
         out = encode_triples(in, LINE_OCTETS, out);
         *out++ = '\r';
         *out++ = '\n';
@@ -99,6 +111,8 @@ encoder_write(struct stage *stage, struct span piece, struct err *err)
             text_n = encode_lines(piece.p, lines, encoder->text);
             piece = span_from(piece, lines * LINE_OCTETS);
         }
+        if (text_n > encoder->text_n)
+            encoder->text_n = text_n;
         enum err_code code = stage_write(stage->next, span_of(encoder->text, text_n), err);
         if (code != ERR_OK)
             return code;
@@ -121,7 +135,14 @@ encoder_finish(struct stage *stage, struct err *err)
 static void
 encoder_free(struct stage *stage)
 {
-    explicit_bzero(stage, sizeof(struct encoder));
+    struct encoder *encoder = (struct encoder *)stage;
+
+    /* The last lines may be there without being counted; they are the shorter ones. */
+    explicit_bzero(encoder->held, sizeof encoder->held);
+    explicit_bzero(encoder->text,
+                   encoder->text_n + LINE_TEXT + MIME_BASE64_VECTOR_SLACK <= sizeof encoder->text
+                       ? encoder->text_n + LINE_TEXT + MIME_BASE64_VECTOR_SLACK
+                       : sizeof encoder->text);
     free(stage);
 }
 
@@ -134,9 +155,11 @@ mime_base64_encode_new(struct stage *next, struct stage **out, struct err *err)
         .finish = encoder_finish,
         .free = encoder_free,
     };
-    struct encoder *encoder = calloc(1, sizeof *encoder);
+    /* The text is not cleared: nothing of it is read before it is written. */
+    struct encoder *encoder = malloc(sizeof *encoder);
     if (!encoder)
         return err_set(err, ERR_NOMEM, "base64: out of memory");
+    encoder->held_n = encoder->text_n = 0;
     stage_init(&encoder->stage, &ops, next);
     *out = &encoder->stage;
     return ERR_OK;
@@ -161,7 +184,7 @@ enum err_code
 mime_base64_format_lines(struct span bytes, struct buf *out, struct err *err)
 {
     size_t lines = bytes.n / LINE_OCTETS, rest = bytes.n - lines * LINE_OCTETS;
-    enum err_code code = buf_reserve(out, (lines + 1) * LINE_TEXT, err);
+    enum err_code code = buf_reserve(out, (lines + 1) * LINE_TEXT + MIME_BASE64_VECTOR_SLACK, err);
 
     if (code != ERR_OK)
         return code;
@@ -218,7 +241,7 @@ struct decoding {
 static size_t
 decode_groups(const unsigned char *in, size_t n, unsigned char *out, size_t room, size_t *out_n)
 {
-    size_t i = 0, o = *out_n;
+    size_t o = *out_n, i = mime_base64_vector_get()->decode(in, n, out + o, room - o, &o);
     for (; i + 4 <= n && o + 3 <= room; i += 4, o += 3) {
         unsigned a = DECODED[in[i]], b = DECODED[in[i + 1]], c = DECODED[in[i + 2]],
                  d = DECODED[in[i + 3]];
@@ -372,9 +395,10 @@ mime_base64_decode_new(uint64_t *irregular, struct stage *next, struct stage **o
         .finish = decoder_finish,
         .free = decoder_free,
     };
-    struct decoder *decoder = calloc(1, sizeof *decoder);
+    struct decoder *decoder = malloc(sizeof *decoder);
     if (!decoder)
         return err_set(err, ERR_NOMEM, "base64: out of memory");
+    decoder->decoding = (struct decoding){ 0 };
     decoder->irregular = irregular;
     if (irregular)
         *irregular = 0;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "mime/base64.h"
+#include "mime/base64_vector.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -48,15 +49,11 @@ encode(struct span octets, size_t piece, struct buf *out)
     feed(stage, octets, piece);
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void
+check(struct span in, size_t piece)
 {
     struct err err = ERR_INIT;
     struct buf a = BUF_INIT(1 << 22), b = BUF_INIT(1 << 22);
-    if (size == 0)
-        return 0;
-    size_t piece = data[0] + 1u;
-    struct span in = span_of(data + 1, size - 1);
 
     uint64_t irregular = decode(in, piece, &a);
     require(decode(in, in.n + 1, &b) == irregular);
@@ -74,5 +71,43 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(span_equal(buf_span(&b), in));
     buf_free(&a);
     buf_free(&b);
+}
+
+/* The vector code and the plain code say the same of everything. */
+static void
+compare(struct span in, size_t piece, const char *name)
+{
+    struct buf plain = BUF_INIT(1 << 22), vector = BUF_INIT(1 << 22);
+
+    require(mime_base64_vector_set("portable"));
+    uint64_t irregular = decode(in, piece, &plain);
+    require(mime_base64_vector_set(name));
+    require(decode(in, piece, &vector) == irregular);
+    require(span_equal(buf_span(&plain), buf_span(&vector)));
+    buf_reset(&plain);
+    buf_reset(&vector);
+    encode(in, piece, &vector);
+    require(mime_base64_vector_set("portable"));
+    encode(in, piece, &plain);
+    require(span_equal(buf_span(&plain), buf_span(&vector)));
+    buf_free(&plain);
+    buf_free(&vector);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const char *const names[] = { "portable", "ssse3", "avx2" };
+    if (size == 0)
+        return 0;
+    size_t piece = data[0] + 1u;
+    struct span in = span_of(data + 1, size - 1);
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (!mime_base64_vector_set(names[i]))
+            continue;
+        check(in, piece);
+        compare(in, piece, names[i]);
+    }
     return 0;
 }
