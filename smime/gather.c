@@ -4,6 +4,7 @@
 
 #include "pki/crl.h"
 #include "pki/crypto.h"
+#include "pki/intern.h"
 
 static const unsigned char oid_data[] = { SMIME_BER_OID, 9,    0x2a, 0x86, 0x48, 0x86,
                                           0xf7,          0x0d, 0x01, 0x07, 0x01 };
@@ -135,7 +136,7 @@ load_certificate(struct smime_verify_result *result, struct span der, struct err
 {
     struct pki_certificate *certificate = NULL;
     struct err ignored = ERR_INIT;
-    enum err_code code = pki_certificate_parse(der, &certificate, &ignored);
+    enum err_code code = pki_intern_get(der, &certificate, &ignored);
     if (code == ERR_NOMEM || code == ERR_BUG)
         return err_set(err, code, "%s", ignored.text);
     if (code == ERR_OK)

@@ -3,6 +3,7 @@
 #include <openssl/objects.h>
 
 #include "pki/crypto.h"
+#include "smime/algorithm.h"
 
 void
 smime_hash_init(struct smime_hash *hash)
@@ -18,13 +19,29 @@ smime_hash_deinit(struct smime_hash *hash)
     smime_hash_init(hash);
 }
 
+/* The three that everybody uses are fetched once; the others are looked up. */
+static const EVP_MD *
+find_md(int nid)
+{
+    switch (nid) {
+    case NID_sha256:
+        return smime_digest_get(SMIME_DIGEST_SHA256);
+    case NID_sha384:
+        return smime_digest_get(SMIME_DIGEST_SHA384);
+    case NID_sha512:
+        return smime_digest_get(SMIME_DIGEST_SHA512);
+    default:
+        return EVP_get_digestbynid(nid);
+    }
+}
+
 enum err_code
 smime_hash_new(struct smime_hash *hash, int nid, struct err *err)
 {
     for (size_t i = 0; i < hash->count; i++)
         if (hash->list[i].nid == nid)
             return ERR_OK;
-    const EVP_MD *md = EVP_get_digestbynid(nid);
+    const EVP_MD *md = find_md(nid);
     if (md == NULL)
         return ERR_NOTFOUND;
     if (hash->count == SMIME_HASH_LIMIT)

@@ -5,6 +5,27 @@
 #include "pki/crypto.h"
 #include "smime/ber.h"
 
+/* Names and numbers are nearly always copied out of the certificate as they stand in it: then
+ * nothing has to be decoded. */
+static bool
+is_same_octets(const struct smime_ber_element *name, const struct smime_ber_element *serial,
+               X509 *x509)
+{
+    const ASN1_INTEGER *number = X509_get0_serialNumber(x509);
+    const unsigned char *issuer = NULL;
+    size_t n = 0;
+    if (ASN1_STRING_type(number) != V_ASN1_INTEGER || serial->contents.n == 0 ||
+        (serial->contents.p[0] & 0x80) != 0 ||
+        !X509_NAME_get0_der(X509_get_issuer_name(x509), &issuer, &n))
+        return false;
+    struct span magnitude = serial->contents;
+    if (magnitude.n > 1 && magnitude.p[0] == 0)
+        magnitude = span_from(magnitude, 1);
+    return span_equal(span_of(issuer, n), name->whole) &&
+           span_equal(magnitude,
+                      span_of(ASN1_STRING_get0_data(number), (size_t)ASN1_STRING_length(number)));
+}
+
 /* The serial number first: it is cheap, and hardly ever the same by chance. */
 static bool
 is_issuer_and_serial(struct span contents, X509 *x509)
@@ -14,6 +35,8 @@ is_issuer_and_serial(struct span contents, X509 *x509)
         smime_ber_get(&contents, &serial, NULL) != ERR_OK ||
         serial.identifier != SMIME_BER_INTEGER || contents.n != 0)
         return false;
+    if (is_same_octets(&name, &serial, x509))
+        return true;
     const unsigned char *p = serial.whole.p;
     ASN1_INTEGER *number = d2i_ASN1_INTEGER(NULL, &p, (long)serial.whole.n);
     bool same = number != NULL && ASN1_INTEGER_cmp(number, X509_get0_serialNumber(x509)) == 0;
