@@ -224,8 +224,27 @@ facts_parse(struct pki_certificate *certificate, struct err *err)
     return key_get(x509, facts, err);
 }
 
-enum err_code
-pki_certificate_parse(struct span der, struct pki_certificate **out, struct err *err)
+/* The library keeps the octets that were signed while the key is replaced; this makes sure of it.
+ */
+static enum err_code
+key_set(struct pki_certificate *certificate, EVP_PKEY *key, struct err *err)
+{
+    unsigned char *der = NULL;
+    int n;
+    bool same;
+
+    if (!X509_set_pubkey(certificate->x509, key))
+        return pki_crypto_fail(err, ERR_NOMEM, "no memory for the key of a certificate");
+    n = i2d_X509(certificate->x509, &der);
+    same = n > 0 &&
+           span_equal(span_of(der, (size_t)n), span_of(certificate->der, certificate->der_bytes));
+    OPENSSL_free(der);
+    return same ? ERR_OK
+                : pki_crypto_fail(err, ERR_PERM, "the key of a certificate cannot be replaced");
+}
+
+static enum err_code
+certificate_parse(struct span der, EVP_PKEY *key, struct pki_certificate **out, struct err *err)
 {
     struct pki_certificate *certificate = NULL;
     const unsigned char *p;
@@ -252,7 +271,8 @@ pki_certificate_parse(struct span der, struct pki_certificate **out, struct err 
         code = pki_crypto_fail(err, ERR_PERM, "not a certificate");
         goto out;
     }
-    if ((code = facts_parse(certificate, err)) ||
+    if ((key && (code = key_set(certificate, key, err))) ||
+        (code = facts_parse(certificate, err)) ||
         (code = pki_pointers_parse(certificate->x509, &certificate->pointers, err)) ||
         (code = owner_set(certificate, err)))
         goto out;
@@ -262,6 +282,19 @@ out:
     pki_certificate_free(&certificate);
     pki_crypto_reset();
     return code;
+}
+
+enum err_code
+pki_certificate_parse(struct span der, struct pki_certificate **out, struct err *err)
+{
+    return certificate_parse(der, NULL, out, err);
+}
+
+enum err_code
+pki_certificate_parse_with(struct span der, EVP_PKEY *key, struct pki_certificate **out,
+                           struct err *err)
+{
+    return certificate_parse(der, key, out, err);
 }
 
 struct pki_certificate *

@@ -59,6 +59,9 @@ struct pki_certificate_facts {
 /* Strict DER of one certificate, at most 64 KiB; trailing bytes are ERR_PERM. */
 ERR_CHECKED enum err_code pki_certificate_parse(struct span der, struct pki_certificate **out,
                                                 struct err *err);
+/* The same, with the key that the certificate's own means: for pki/inheritance alone. */
+ERR_CHECKED enum err_code pki_certificate_parse_with(struct span der, EVP_PKEY *key,
+                                                     struct pki_certificate **out, struct err *err);
 struct pki_certificate *
 pki_certificate_add1(struct pki_certificate *certificate); /* one more reference */
 void pki_certificate_free(struct pki_certificate **certificate);

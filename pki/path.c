@@ -25,6 +25,7 @@
 #include <openssl/x509v3.h>
 
 #include "pki/crypto.h"
+#include "pki/path_heirs.h"
 #include "pki/path_hooks.h"
 #include "pki/path_reason.h"
 #include "util/clock.h"
@@ -314,8 +315,8 @@ out:
     return code;
 }
 
-enum err_code
-pki_path_check(const struct pki_path_args *args, struct pki_path_result *result, struct err *err)
+static enum err_code
+whole_check(const struct pki_path_args *args, struct pki_path_result *result, struct err *err)
 {
     STACK_OF(X509) *untrusted = sk_X509_new_null();
     enum err_code code;
@@ -344,6 +345,20 @@ out:
     sk_X509_free(untrusted);
     if (code != ERR_OK)
         pki_path_result_free(result);
+    return code;
+}
+
+enum err_code
+pki_path_check(const struct pki_path_args *args, struct pki_path_result *result, struct err *err)
+{
+    struct pki_path_args whole = *args;
+    struct pki_path_heirs heirs;
+    enum err_code code = pki_path_heirs_load(&heirs, &whole, err);
+
+    *result = (struct pki_path_result){ .count = 0 };
+    if (code == ERR_OK)
+        code = whole_check(&whole, result, err);
+    pki_path_heirs_free(&heirs);
     return code;
 }
 

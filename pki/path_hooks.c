@@ -122,6 +122,22 @@ is_soft(enum pki_reason reason)
            reason == PKI_REASON_CRL_INVALID;
 }
 
+/* The status of a CRL's signer may stand in that same CRL alone, if his issuer said so by naming
+ * him as cRLIssuer (RFC 5280 6.3.3 (f) asks for the path of the CRL's signer, which is the one
+ * that is being checked). The library gives up where the question bites its tail; here it is told
+ * that all else about this path is judged anyway, and his entry in the CRL too. Only of the signer
+ * himself: not of an authority above him, whom he could keep alive. */
+static bool
+speaks_of_himself(X509_STORE_CTX *ctx)
+{
+    const X509 *signer = X509_STORE_CTX_get0_current_issuer(ctx);
+    const X509 *subject = X509_STORE_CTX_get0_cert(ctx);
+
+    return X509_STORE_CTX_get_error(ctx) == X509_V_ERR_CRL_PATH_VALIDATION_ERROR &&
+           X509_STORE_CTX_get_error_depth(ctx) == 0 && signer && subject &&
+           X509_cmp(signer, subject) == 0;
+}
+
 /* On the path of a CRL's issuer. 0: the CRL is unusable, which the outer context reports as a
  * failure of its own. Where a missing CRL is forgiven it is forgiven here too, or a CRL that
  * revokes would be thrown away for it. */
@@ -132,6 +148,8 @@ nested_check(const struct pki_path_state *state, X509_STORE_CTX *ctx, enum pki_r
 
     if (!is_soft(reason))
         return 0;
+    if (speaks_of_himself(ctx))
+        return 1;
     return state->args->revocation == PKI_REVOCATION_PREFER || (x509 && is_anchor(state, x509));
 }
 

@@ -7,6 +7,7 @@
 
 #include "pki/crypto.h"
 #include "pki/file.h"
+#include "pki/inheritance.h"
 #include "pki/path_hooks.h"
 
 enum { ANCHORS_MAX = 1000, INTERMEDIATES_MAX = 10000 };
@@ -144,6 +145,15 @@ store_new(struct pki_trust *trust, struct err *err)
     return pki_path_hooks_set(trust->store, &trust->cert_crl, err);
 }
 
+/* Intermediates whose keys have the parameters of their issuers. */
+static enum err_code
+heirs_set(struct pki_trust *trust, struct err *err)
+{
+    const struct pki_certificates *const more[] = { &trust->anchors, NULL };
+
+    return pki_inheritance_set(&trust->intermediates, more, err);
+}
+
 static enum err_code
 trust_load(struct pki_trust *trust, const struct pki_trust_args *args, struct err *err)
 {
@@ -156,7 +166,7 @@ trust_load(struct pki_trust *trust, const struct pki_trust_args *args, struct er
         return err_set(err, ERR_NOMEM, "no memory for a trust set");
     if ((code = certificates_load(&trust->anchors, args->anchors, err)) ||
         (code = certificates_load(&trust->intermediates, args->intermediates, err)) ||
-        (code = pki_revocation_new(&trust->revocation, err)) ||
+        (code = heirs_set(trust, err)) || (code = pki_revocation_new(&trust->revocation, err)) ||
         (code = paths_copy(args->crls, &trust->crl_paths, err)) ||
         /* The stamps first: what changes while the CRLs are read is loaded again. */
         (code = stamps_load(&trust->stamps, args->crls, err)))

@@ -9,6 +9,7 @@
 #include <openssl/objects.h>
 
 #include "pki/crypto.h"
+#include "pki/inheritance.h"
 #include "smime/gather.h"
 #include "smime/hash.h"
 #include "smime/signer.h"
@@ -42,7 +43,9 @@ check_signers(const struct smime_signer_info *infos, size_t count, const struct 
               const struct pki_certificates *extra, struct smime_verify_result *result,
               struct err *err)
 {
-    enum err_code code = ERR_OK;
+    const struct pki_certificates *const more[] = { extra, NULL };
+    /* A signer's DSA key may have the parameters of his issuer. */
+    enum err_code code = pki_inheritance_set(&result->certificates, more, err);
     for (size_t i = 0; i < count && code == ERR_OK; i++) {
         struct smime_signer *signer = &result->signers[i];
         code = smime_signer_check(&infos[i], hash, &result->certificates, extra, signer, err);

@@ -85,6 +85,12 @@ def test_rfc4134_signed():
     # Two signers, the second with DSA parameters inherited from her issuer.
     result = verify(cms((folder / "4.6.bin").read_bytes(), "AliceDSS@example.com"), *options)
     table.expect("4.6.bin", result, result=("policy",), signature="ok")
+    # With her issuer's certificate at hand her key is whole.
+    result = verify(cms((folder / "4.6.bin").read_bytes(), "AliceDSS@example.com"), *options,
+                    "--untrusted", folder / "CarlDSSSelf.cer")
+    diane = [s for s in result["signers"] if s["identifier"] == "DianeDSS@example.com"]
+    table.check([(s["signature"], s["key"], s["path"]) for s in diane] == [("ok", "dsa 1024", "weak-algorithm")],
+                "4.6.bin", str(diane))
     for name in ("4.8.eml", "4.9.eml"):
         message = re.sub(rb"(?im)^From: .*$", b"From: AliceDSS@example.com", wire((folder / name).read_bytes()), count=1)
         message = message.replace(b"example.com\r\r\n", b"example.com\r\n")
