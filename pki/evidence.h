@@ -5,19 +5,30 @@
  * Three tiers, asked in this order: parsed objects in the process (bounded by octets, the least
  * recently used goes first), DER in `shared` (memory, or Redis for a fleet), the network. How one
  * question passes: what is held and in date answers at once, without I/O. Else, and only with a
- * budget, the shared cache is asked, then the network, one fetch per URL at a time in the process
- * (pki/fetch) and in the fleet (cache_claim: a hint). A URL that fails is asked again by the
- * refresher alone: the message that comes second does not wait for what the first found dead.
+ * budget, one thread asks for it, and the others that want the same wait for what it brings: first
+ * the shared cache, then the network, one at a time in the fleet too (cache_claim: a hint). A URL
+ * that fails is asked again by the refresher alone: the message that comes second does not wait for
+ * what the first found dead. A message whose own budget ended has found nothing dead; the refresher
+ * then goes on at once, so that the retry finds it.
  *
- * What comes in is checked before it is kept: a CRL whose issuer is the given one must be signed by
- * its key, an OCSP response is judged by pki/ocsp. Older never replaces newer, unverified never
- * replaces verified. What came out of the shared cache past half of its life is fetched again
- * before it is believed, and is believed only if that fails: that bounds what can be replayed.
+ * What comes in is checked before it is kept. A CRL is kept for a URL and the key of an issuer: one
+ * in the issuer's name must be signed by that key, so that after a key rollover each key keeps its
+ * own, and nobody on the way replaces one by what the key did not sign. A CRL in another name
+ * (indirect) is not verified here; it never replaces a verified one and is asked for again soon.
+ * An OCSP response is judged by pki/ocsp. Older never replaces newer. What came out of the shared
+ * cache past half of its life is fetched again before it is believed, and is believed only if that
+ * fails: that bounds what can be replayed. Whatever cannot be used counts as a failure of its URL
+ * with a reason word, and takes nothing away that is held.
  *
- * The refresher (a thread of its own) fetches what is in use at half of its remaining lifetime, so
- * that in steady state no message waits for the network, and what fails at growing intervals.
+ * The refresher (threads of its own: pki/refresh) fetches what is in use at half of its remaining
+ * lifetime, so that in steady state no message waits for the network, and what fails after 30 s,
+ * then twice as long each time, at most 10 minutes.
  *
  * All of this is evidence, not a verdict: pki/path judges.
+ *
+ * Memory: limit_bytes, or one object where that is larger. A cache in the memory of the process
+ * would hold each CRL a second time, beside the object that holds its DER already, so only OCSP
+ * responses and issuers go there.
  *
  * Threads: any, at once. Locks are held while pointers move, never during I/O or cryptography.
  */
@@ -44,14 +55,17 @@ typedef enum err_code pki_evidence_ldap_fn(void *context, struct span url, int64
 struct pki_evidence_args {
     struct pki_fetch *fetch;    /* taken on success; NULL: no network */
     struct cache *shared;       /* taken on success; NULL: none */
+    bool shared_is_local;       /* it is cache/memory: CRLs do not go there, nobody else fetches */
     pki_evidence_ldap_fn *ldap; /* may be NULL: such URLs cannot be asked */
     void *ldap_context;         /* borrowed until free */
     size_t limit_bytes;         /* of parsed objects [256 MiB] */
-    unsigned crl_life_s;        /* longest time a CRL is held unasked, whatever nextUpdate says */
+    /* Longest time that one is held unasked, whatever it says itself. [7 d, 1 d, 7 d] */
+    unsigned crl_life_s;
     unsigned ocsp_life_s;
     unsigned issuer_life_s; /* of certificates fetched by AIA */
     unsigned refresh_s;     /* how often the refresher looks [10] */
     unsigned idle_s;        /* what nobody asked for so long is not refreshed [24 h] */
+    unsigned fetch_ms;      /* what a fetch of the refresher may take; it is in no hurry [60 s] */
 };
 
 ERR_CHECKED enum err_code pki_evidence_new(const struct pki_evidence_args *args,
@@ -60,7 +74,8 @@ struct pki_evidence *pki_evidence_add1(struct pki_evidence *evidence);
 /* The last reference ends the refresher and waits for it. */
 void pki_evidence_free(struct pki_evidence **evidence);
 
-/* Starts the refresher; without it (smimectl) nothing runs in the background. */
+/* Starts the refresher; without it (smimectl) nothing runs in the background, and what failed may
+ * be asked again by questions once its interval is over. A second call does nothing. */
 ERR_CHECKED enum err_code pki_evidence_start(struct pki_evidence *evidence, struct err *err);
 
 /* Where an answer came from, and since when there is none. */
@@ -68,15 +83,16 @@ struct pki_evidence_origin {
     const char *source;   /* static: "network", "shared-cache"; NULL: nothing is held */
     time_t fetched_at;    /* 0: nothing is held */
     time_t unknown_since; /* of what cannot be asked: when its absence began to matter (the later
-                             of the first failure and the end of what was held); 0: not failing */
+                             of the first failure and the end of what was held); 0: not failing,
+                             or what is held is still in date */
     const char *reason;   /* static word of the last failure ("fetch-timeout", ...), or NULL */
     char text[200];       /* of the last failure */
 };
 
 /* Every function below: `budget` NULL asks nobody (held objects alone, no I/O of any kind). ERR_OK:
- * there is something. ERR_NOTFOUND: nothing is held (budget NULL), or the server says that there is
- * nothing. ERR_TEMP: could not ask; origin says why and since when. ERR_NOMEM. `origin` may be
- * NULL. */
+ * there is something. ERR_NOTFOUND: nothing is held (budget NULL), the server says that there is
+ * nothing, or nobody may be asked (no network: reason "fetch-off"). ERR_TEMP: could not ask; origin
+ * says why and since when. ERR_NOMEM. `origin` may be NULL; it is filled whatever is returned. */
 
 /* The newest CRL of a URL, also one that is out of date (its times are judged by pki/path, and a
  * stale one matters to mode prefer). `issuer` is the certificate that issued the one in question;
@@ -93,8 +109,9 @@ ERR_CHECKED enum err_code pki_evidence_get_crl(struct pki_evidence *evidence,
                                                struct err *err);
 
 /* What OCSP says of a certificate: the responders of its AIA in order, GET where the request fits
- * (RFC 5019), else POST. ERR_OK also for revoked and unknown: see result->status. Free the result
- * in any case. */
+ * (RFC 5019), else, or where the server takes none, POST. ERR_OK also for revoked and unknown: see
+ * result->status, which is never PKI_OCSP_NONE then; else result->answer says what is wrong with
+ * the response that is held, if one is. Free the result in any case. */
 struct pki_evidence_ocsp_question {
     const struct pki_certificate *certificate;
     const struct pki_certificate *issuer;
@@ -120,18 +137,26 @@ ERR_CHECKED enum err_code pki_evidence_get_issuers(struct pki_evidence *evidence
 /* ---- for smimectl cache and stats --------------------------------------------------------------
  */
 
-enum pki_evidence_kind { PKI_EVIDENCE_CRL, PKI_EVIDENCE_OCSP, PKI_EVIDENCE_ISSUERS };
+/* A responder is listed while it fails: it holds nothing back but itself. */
+enum pki_evidence_kind {
+    PKI_EVIDENCE_CRL,
+    PKI_EVIDENCE_OCSP,
+    PKI_EVIDENCE_ISSUERS,
+    PKI_EVIDENCE_RESPONDER,
+};
+const char *pki_evidence_kind_name(enum pki_evidence_kind kind); /* "crl", "ocsp", ... */
 
 struct pki_evidence_entry {
     enum pki_evidence_kind kind;
-    const char *name; /* URL, or serial and issuer of an OCSP answer; escaped */
-    const char *source;
-    time_t fetched_at, this_update, next_update, refresh_at;
-    size_t bytes; /* held */
+    const char *name;   /* URL, or serial and issuer of an OCSP answer; escaped */
+    const char *source; /* NULL: nothing is held */
+    time_t fetched_at, this_update, next_update, refresh_at; /* 0: does not say, or not held */
+    size_t bytes;                                            /* held */
     uint64_t hits;
     time_t used_at;
     time_t failing_since; /* 0: not failing */
-    const char *reason;
+    const char *reason;   /* of the last failure; NULL: not failing */
+    const char *text;     /* the same in words, or "" */
 };
 
 /* Calls `each` for every entry, most recently used first, until it returns false. The entry is
@@ -140,7 +165,7 @@ typedef bool pki_evidence_each_fn(void *context, const struct pki_evidence_entry
 void pki_evidence_each(struct pki_evidence *evidence, pki_evidence_each_fn *each, void *context);
 
 struct pki_evidence_stats {
-    size_t entries, held_bytes;
+    size_t entries, failing, held_bytes;
     uint64_t hits, misses, refreshed, failed, evicted;
     uint64_t waited; /* questions of messages that did I/O */
     struct pki_fetch_counts fetch;
@@ -148,7 +173,8 @@ struct pki_evidence_stats {
 };
 void pki_evidence_get_stats(struct pki_evidence *evidence, struct pki_evidence_stats *out);
 
-/* Forgets what is held (and in the shared cache, `shared_too`): all, or the one URL. */
+/* Forgets what is held, and what failed (and what the shared cache has of these, `shared_too`): all
+ * (`url` empty), or what is listed under that URL or name. */
 ERR_CHECKED enum err_code pki_evidence_flush(struct pki_evidence *evidence, struct span url,
                                              bool shared_too, size_t *count, struct err *err);
 

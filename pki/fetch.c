@@ -154,6 +154,16 @@ fetch_write_body(char *p, size_t size, size_t count, void *context)
     return n;
 }
 
+/* libcurl asks about once a second. */
+static int
+fetch_check_stop(void *context, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    const struct pki_fetch_exchange *exchange = context;
+
+    (void)a, (void)b, (void)c, (void)d;
+    return atomic_load(&exchange->fetch->stop);
+}
+
 /* The value of the field `name` if `line` is it; p NULL: another field. */
 static struct span
 fetch_find_value(struct span line, const char *name)
@@ -274,6 +284,9 @@ fetch_set_common(CURL *curl, struct pki_fetch_exchange *exchange, long left_ms)
     bad |= curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)FETCH_LOW_SPEED_S);
     bad |= curl_easy_setopt(curl, CURLOPT_MAXCONNECTS, 4L);
     bad |= curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, exchange);
+    bad |= curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    bad |= curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, fetch_check_stop);
+    bad |= curl_easy_setopt(curl, CURLOPT_XFERINFODATA, exchange);
     bad |= curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, args->https_check ? 1L : 0L);
     bad |= curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, args->https_check ? 2L : 0L);
     return bad == 0;
@@ -316,6 +329,8 @@ fetch_judge(const struct pki_fetch_exchange *exchange, CURLcode code, const char
                               exchange->limit_bytes);
     if (code == CURLE_OK || exchange->is_ended)
         return ERR_OK;
+    if (code == CURLE_ABORTED_BY_CALLBACK)
+        return err_set_reason(err, ERR_TEMP, "fetch-busy", "fetching is being ended");
     if (exchange->is_refused)
         return err_set_reason(err, ERR_TEMP, "fetch-refused-address", "%s is never asked",
                               exchange->refused);
@@ -390,9 +405,11 @@ out:
 enum err_code
 pki_fetch_exchange_write(struct pki_fetch_exchange *exchange, struct err *err)
 {
-    CURL *curl = fetch_pool_get(exchange->fetch->pool, exchange->deadline_ms);
+    CURL *curl = NULL;
     enum err_code code;
 
+    if (!atomic_load(&exchange->fetch->stop))
+        curl = fetch_pool_get(exchange->fetch->pool, exchange->deadline_ms);
     if (!curl)
         return err_set_reason(err, ERR_TEMP, "fetch-busy", "%u fetches are under way",
                               exchange->fetch->args.transfers);

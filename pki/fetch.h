@@ -102,6 +102,7 @@ struct pki_fetch_budget {
     int64_t deadline_ms; /* of clock_monotonic_ms */
     unsigned fetches;
     uint64_t bytes;
+    unsigned total_ms; /* of one fetch; 0: as pki_fetch_args says. Who is in no hurry gives more */
 };
 
 void pki_fetch_budget_init(struct pki_fetch_budget *budget, unsigned total_ms, unsigned fetches,
@@ -114,6 +115,10 @@ void pki_fetch_deinit(void);
 /* ERR_PERM: a proxy that cannot be meant. */
 ERR_CHECKED enum err_code pki_fetch_new(const struct pki_fetch_args *args, struct pki_fetch **out,
                                         struct err *err);
+
+/* The end is near: what is under way is given up within a second, and nothing is fetched any more
+ * ("fetch-busy"). */
+void pki_fetch_stop(struct pki_fetch *fetch);
 
 /* No call may be under way. */
 void pki_fetch_free(struct pki_fetch **fetch);

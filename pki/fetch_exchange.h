@@ -9,6 +9,7 @@
 #define PKI_FETCH_EXCHANGE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "pki/fetch.h"
 #include "pki/fetch_gate.h"
@@ -25,6 +26,7 @@ struct pki_fetch {
     struct pki_fetch_gate *gate;
     struct pki_fetch_pool *pool;
     pthread_mutex_t lock; /* counts */
+    _Atomic bool stop;
     struct pki_fetch_counts counts;
 };
 

@@ -124,6 +124,7 @@ get_lead(struct get_job *job, const struct pki_fetch_url *url, struct pki_fetch_
 {
     const struct pki_fetch_args *args = &job->fetch->args;
     int64_t now = clock_monotonic_ms(), left_ms = job->budget->deadline_ms - now;
+    int64_t total_ms = job->budget->total_ms ? job->budget->total_ms : args->total_ms;
     bool own = false;
 
     if (job->budget->fetches == 0) {
@@ -132,12 +133,11 @@ get_lead(struct get_job *job, const struct pki_fetch_url *url, struct pki_fetch_
         own = true;
     } else {
         job->budget->fetches--;
-        if (left_ms > (int64_t)args->total_ms)
-            left_ms = args->total_ms;
+        if (left_ms > total_ms)
+            left_ms = total_ms;
         /* A server that had as long as a connection may take, and was not done, is slow; one that
          * had less is not judged by it. */
-        job->is_short_of_time =
-            left_ms < (int64_t)args->total_ms && left_ms < (int64_t)args->connect_ms;
+        job->is_short_of_time = left_ms < total_ms && left_ms < (int64_t)args->connect_ms;
         buf_init(&flight->body, job->room_bytes);
         flight->code = get_follow(job, url, now + left_ms, &flight->body, &flight->err);
     }

@@ -76,6 +76,12 @@ out:
 }
 
 void
+pki_fetch_stop(struct pki_fetch *fetch)
+{
+    atomic_store(&fetch->stop, true);
+}
+
+void
 pki_fetch_free(struct pki_fetch **fetch)
 {
     if (!fetch || !*fetch)
