@@ -90,9 +90,10 @@ struct pki_evidence_origin {
 };
 
 /* Every function below: `budget` NULL asks nobody (held objects alone, no I/O of any kind). ERR_OK:
- * there is something. ERR_NOTFOUND: nothing is held (budget NULL), the server says that there is
- * nothing, or nobody may be asked (no network: reason "fetch-off"). ERR_TEMP: could not ask; origin
- * says why and since when. ERR_NOMEM. `origin` may be NULL; it is filled whatever is returned. */
+ * there is something. ERR_NOTFOUND: nothing is held and nobody was asked (budget NULL), the server
+ * says that there is nothing, or nobody may be asked (no network: reason "fetch-off"). ERR_TEMP:
+ * could not ask, also when it is known to fail (whatever the budget); origin says why and since
+ * when. ERR_NOMEM. `origin` may be NULL; it is filled whatever is returned. */
 
 /* The newest CRL of a URL, also one that is out of date (its times are judged by pki/path, and a
  * stale one matters to mode prefer). `issuer` is the certificate that issued the one in question;

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ struct fetch_server_connection {
     int fd;
 };
 
-static int
+static inline int
 fetch_server_listen(int family, int backlog, unsigned *port)
 {
     struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -51,7 +52,7 @@ fetch_server_listen(int family, int backlog, unsigned *port)
     return fd;
 }
 
-static bool
+static inline bool
 fetch_server_send(int fd, const char *p, size_t n)
 {
     while (n > 0) {
@@ -64,20 +65,20 @@ fetch_server_send(int fd, const char *p, size_t n)
     return true;
 }
 
-static bool
+static inline bool
 fetch_server_say(int fd, const char *text)
 {
     return fetch_server_send(fd, text, strlen(text));
 }
 
-static void
+static inline void
 fetch_server_pause(unsigned ms)
 {
     poll(NULL, 0, (int)ms);
 }
 
 /* Sends `piece` again and again until the client has had enough; every `pause_ms`. */
-static void
+static inline void
 fetch_server_repeat(struct fetch_server *s, int fd, const char *piece, unsigned pause_ms)
 {
     for (int i = 0; i < 2000000 && !s->stop && fetch_server_say(fd, piece); i++)
@@ -85,7 +86,7 @@ fetch_server_repeat(struct fetch_server *s, int fd, const char *piece, unsigned 
             fetch_server_pause(pause_ms);
 }
 
-static void
+static inline void
 fetch_server_redirect(int fd, int status, const char *target)
 {
     char text[4096];
@@ -96,7 +97,7 @@ fetch_server_redirect(int fd, int status, const char *target)
     fetch_server_say(fd, text);
 }
 
-static void
+static inline void
 fetch_server_misbehave(struct fetch_server *s, int fd, const char *path)
 {
     struct linger reset = { .l_onoff = 1, .l_linger = 0 };
@@ -172,7 +173,7 @@ fetch_server_misbehave(struct fetch_server *s, int fd, const char *path)
     }
 }
 
-static void *
+static inline void *
 fetch_server_converse(void *context)
 {
     struct fetch_server_connection *c = context;
@@ -204,7 +205,7 @@ fetch_server_converse(void *context)
     return NULL;
 }
 
-static void *
+static inline void *
 fetch_server_accept(void *context)
 {
     struct fetch_server *s = context;
@@ -227,7 +228,7 @@ fetch_server_accept(void *context)
     return NULL;
 }
 
-static void
+static inline void
 fetch_server_init(struct fetch_server *s, int family, unsigned port)
 {
     memset(s, 0, sizeof *s);
@@ -237,7 +238,7 @@ fetch_server_init(struct fetch_server *s, int family, unsigned port)
         abort();
 }
 
-static void
+static inline void
 fetch_server_deinit(struct fetch_server *s)
 {
     if (s->fd < 0)
