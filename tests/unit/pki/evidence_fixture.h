@@ -138,7 +138,7 @@ static inline void
 site_answer(int fd, const struct page *page, bool post)
 {
     struct linger reset = { .l_onoff = 1, .l_linger = 0 };
-    char head[200];
+    char head[200], piece[16384];
 
     switch (page->manner) {
     case MISSING:
@@ -161,9 +161,10 @@ site_answer(int fd, const struct page *page, bool post)
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         return;
     case HUGE_BODY:
-        fetch_server_say(fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-        for (int i = 0; i < 12500000 && !site.stop; i++)
-            if (!fetch_server_say(fd, "10\r\n0123456789abcdef\r\n"))
+        fetch_server_say(fd, "HTTP/1.1 200 OK\r\n\r\n"); /* to the end of the connection */
+        memset(piece, '0', sizeof piece);
+        for (int i = 0; i < 12800 && !site.stop; i++)
+            if (!fetch_server_send(fd, piece, sizeof piece))
                 return;
         return;
     case POST_ONLY:
