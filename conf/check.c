@@ -121,6 +121,8 @@ conf_check(struct conf_parser *parser)
         if (parser->report.code == ERR_NOMEM)
             return;
         conf_check_required(&parser->report, section);
+        if (section->kind == CONF_KIND_GLOBAL)
+            conf_check_network(parser, section);
         if (section->kind == CONF_KIND_RULE)
             conf_check_rule(parser, section);
         if (section->kind == CONF_KIND_DIRECTORY)

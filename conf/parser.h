@@ -44,6 +44,7 @@ const char *conf_parser_keep(struct conf_parser *parser, const char *name);
 
 /* What no single value shows: references, requirements, and (unless in_memory) the system. */
 void conf_check(struct conf_parser *parser);
+void conf_check_network(struct conf_parser *parser, const struct conf_section *section);
 void conf_check_system(struct conf_parser *parser, const struct conf_section *section);
 
 #endif

@@ -119,3 +119,30 @@ network_format(const struct network *network, char *out)
         snprintf(out, NETWORK_TEXT_SIZE, "%s/%u", address, network->prefix);
     return out;
 }
+
+enum err_code
+network_parse_server(const char *text, char *host, unsigned *port, struct err *err)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "0123456789-._";
+    const char *colon = strrchr(text, ':');
+    size_t n = colon ? (size_t)(colon - text) : 0;
+    bool six = n > 2 && text[0] == '[' && text[n - 1] == ']';
+    unsigned char address[16];
+
+    *port = 0;
+    for (const char *p = colon ? colon + 1 : ""; *p >= '0' && *p <= '9' && *port <= 65535; p++) {
+        *port = *port * 10 + (unsigned)(*p - '0');
+        if (p[1] == '\0' && *port >= 1 && *port <= 65535)
+            goto host;
+    }
+    return err_set(err, ERR_PERM, "a server is written host:port");
+host:
+    if (n - 2 * six == 0 || n - 2 * six >= NETWORK_HOST_SIZE)
+        return err_set(err, ERR_PERM, "a server is written host:port");
+    memcpy(host, text + six, n - 2 * six);
+    host[n - 2 * six] = '\0';
+    if (six ? inet_pton(AF_INET6, host, address) != 1 : strspn(host, letters) != n)
+        return err_set(err, ERR_PERM, "not the name or address of a server");
+    return ERR_OK;
+}

@@ -36,4 +36,10 @@ bool network_find_sockaddr(const struct network *list, size_t count,
 enum { NETWORK_TEXT_SIZE = 64 };
 char *network_format(const struct network *network, char *out);
 
+/* "host:port" or "[2001:db8::1]:port", as written for a server. `host` has NETWORK_HOST_SIZE octets
+ * and is not resolved. ERR_PERM: no port, or not a name that a host can have. */
+enum { NETWORK_HOST_SIZE = 256 };
+ERR_CHECKED enum err_code network_parse_server(const char *text, char *host, unsigned *port,
+                                               struct err *err);
+
 #endif

@@ -148,6 +148,43 @@ network_finds_socket_addresses(void **state)
     assert_false(network_find_sockaddr(list, 2, &local));
 }
 
+static void
+servers_have_a_host_and_a_port(void **state)
+{
+    static const struct {
+        const char *text, *host;
+        unsigned port;
+    } rows[] = { { "127.0.0.1:6379", "127.0.0.1", 6379 },
+                 { "redis.example.com:1", "redis.example.com", 1 },
+                 { "[2001:db8::1]:65535", "2001:db8::1", 65535 } };
+    static const char *const wrong[] = {
+        "",         ":",          "host",       "host:",
+        ":6379",    "host:0",     "host:65536", "host:99999999999999999999",
+        "host: 1",  "host:1 ",    "ho st:1",    "[::1:1",
+        "::1:6379", "[x]:1",      "[]:1",       "user@host:1",
+        "host:+1",  "unix:/run/x"
+    };
+    char host[NETWORK_HOST_SIZE], longest[NETWORK_HOST_SIZE + 8];
+    struct err err = ERR_INIT;
+    unsigned port;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(network_parse_server(rows[i].text, host, &port, &err), ERR_OK);
+        assert_string_equal(host, rows[i].host);
+        assert_int_equal(port, rows[i].port);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        err_reset(&err);
+        if (network_parse_server(wrong[i], host, &port, &err) != ERR_PERM)
+            fail_msg("%s was taken", wrong[i]);
+    }
+    memset(longest, 'a', sizeof longest);
+    strcpy(longest + NETWORK_HOST_SIZE, ":1");
+    assert_int_equal(network_parse_server(longest, host, &port, &err), ERR_PERM);
+    assert_int_equal(network_parse_server(longest + 1, host, &port, &err), ERR_OK);
+}
+
 int
 main(void)
 {
@@ -157,6 +194,7 @@ main(void)
         cmocka_unit_test(network_refuses_what_is_not_cidr),
         cmocka_unit_test(network_is_written_as_it_was_read),
         cmocka_unit_test(network_finds_socket_addresses),
+        cmocka_unit_test(servers_have_a_host_and_a_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
