@@ -9,6 +9,7 @@
 
 #include "ctl/command.h"
 #include "pki/crypto.h"
+#include "pki/fetch.h"
 #include "util/log.h"
 #include "util/wipe.h"
 
@@ -118,7 +119,7 @@ protect_process(void)
     signal(SIGPIPE, SIG_IGN);
     log_init(&(struct log_args){
         .sink = LOG_SINK_STDERR, .level = LOG_LEVEL_WARN, .ident = "smimectl" });
-    if (wipe_init(&err) || pki_crypto_init(0, &err))
+    if (wipe_init(&err) || pki_crypto_init(0, &err) || pki_fetch_init(&err))
         return ctl_fail(&err);
     return CTL_EXIT_YES;
 }
@@ -175,6 +176,7 @@ main(int argc, char **argv)
 {
     int code = ctl_finish(run(argc, argv));
 
+    pki_fetch_deinit();
     pki_crypto_deinit();
     return code;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "flow/evidence.h"
 #include "flow/resolve.h"
 
 static pthread_mutex_t services_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -116,6 +117,23 @@ out:
     return code;
 }
 
+static enum err_code
+services_load_evidence(struct flow_services *services, struct err *err)
+{
+    struct flow_services *current = flow_services_get1();
+    enum err_code code = ERR_OK;
+
+    services->evidence_parts = flow_evidence_format(services->conf);
+    if (!services->evidence_parts)
+        code = err_set(err, ERR_NOMEM, "memory for trust evidence");
+    else if (current && strcmp(current->evidence_parts, services->evidence_parts) == 0)
+        services->evidence = pki_evidence_add1(current->evidence);
+    else
+        code = flow_evidence_new(&services->conf->global, &services->evidence, err);
+    flow_services_free(&current);
+    return code;
+}
+
 enum err_code
 flow_services_new(struct conf *conf, flow_services_complaint_fn *complain, void *context,
                   struct flow_services **out, struct err *err)
@@ -143,6 +161,8 @@ flow_services_new(struct conf *conf, flow_services_complaint_fn *complain, void 
         code = services_load_lookup(services, err);
     if (code == ERR_OK)
         code = flow_resolve_new(&conf->global, &services->resolve, err);
+    if (code == ERR_OK)
+        code = services_load_evidence(services, err);
     if (code != ERR_OK) {
         flow_services_free(&services);
         return code;
@@ -169,6 +189,8 @@ flow_services_free(struct flow_services **services)
     if (!old || __atomic_sub_fetch(&old->references, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     flow_resolve_free(&old->resolve);
+    pki_evidence_free(&old->evidence);
+    free(old->evidence_parts);
     directory_lookup_free(&old->lookup);
     for (i = 0; i < old->trust_count; i++)
         pki_trust_free(&old->trusts[i].trust);

@@ -3,6 +3,9 @@
  * directories, and the budgets that outlive it. A message takes a reference when it starts and
  * keeps it; a reload builds a new snapshot and swaps it in only when all of it could be built.
  *
+ * What was fetched (pki/evidence) belongs to no snapshot: a new one takes that of the current one
+ * unless its parameters have changed. Whoever wants it renewed in the background starts it.
+ *
  * Threads: any. services_swap and services_get1 hold a lock for the length of a pointer copy.
  */
 #ifndef FLOW_SERVICES_H
@@ -10,6 +13,7 @@
 
 #include "conf/conf.h"
 #include "directory/lookup.h"
+#include "pki/evidence.h"
 #include "pki/keyring.h"
 #include "pki/trust.h"
 
@@ -27,6 +31,8 @@ struct flow_services {
     size_t trust_count;
     struct directory_lookup *lookup;
     struct flow_resolve *resolve; /* what was found out about people */
+    struct pki_evidence *evidence; /* what was fetched: that of the snapshot before, if it fits */
+    char *evidence_parts;          /* what it is made of (flow/evidence.h) */
     struct pki_leaf_policy leaf_policy;
     char hostname[256];
     char authserv_id[256];

@@ -31,6 +31,7 @@
 #include "milter/reload.h"
 #include "milter/watch.h"
 #include "pki/crypto.h"
+#include "pki/fetch.h"
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/wipe.h"
@@ -123,7 +124,7 @@ open_all(const struct options *options, struct conf *conf, struct err *err)
     size_t keys = 2 * milter_watch_count_keys(global->keys_folder);
 
     if (milter_process_find_user(global->user, &user, err) || pki_crypto_init(keys, err) ||
-        milter_listener_init(err) || milter_listener_new(global, err) ||
+        pki_fetch_init(err) || milter_listener_init(err) || milter_listener_new(global, err) ||
         milter_control_new(global->control_socket, err))
         return err->code;
     /* The control socket belongs to the daemon's user, who answers on it and removes it. */

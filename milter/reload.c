@@ -83,6 +83,10 @@ swap_in(struct conf *conf, struct err *err)
 
     if (flow_services_new(conf, complain_file, NULL, &services, err))
         return err->code;
+    if (pki_evidence_start(services->evidence, err)) {
+        flow_services_free(&services);
+        return err->code;
+    }
     facts.keys = pki_keyring_count(services->keyring);
     facts.trusts = services->trust_count;
     facts.generation++;

@@ -151,6 +151,64 @@ a_swap_never_hurts_who_holds_the_old_one(void **state)
     assert_null(flow_services_get1());
 }
 
+/* What took minutes to fetch is not thrown away because a rule was changed. */
+static void
+evidence_outlives_a_reload_unless_its_parameters_change(void **state)
+{
+    struct flow_services *first, *second;
+    struct pki_evidence *evidence;
+    char base[400], text[1200], path[300];
+    struct err err = ERR_INIT;
+    FILE *file;
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/cache.key", world.folder);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("0123456789abcdef0123456789abcdef", file);
+    fclose(file);
+    assert_int_equal(chmod(path, 0600), 0);
+    snprintf(base, sizeof base, "keys_folder = %s/keys\n", world.folder);
+    assert_int_equal(load(base, &first, &err), ERR_OK);
+    evidence = first->evidence;
+    assert_non_null(evidence);
+    flow_services_swap(first);
+
+    /* Others, and those of one message, are no reason. */
+    snprintf(text, sizeof text,
+             "%slog_recipients = 3\nfetch_per_message = 5\nrule \"r\" { smime = no }\n", base);
+    assert_int_equal(load(text, &second, &err), ERR_OK);
+    assert_ptr_equal(second->evidence, evidence);
+    flow_services_swap(second);
+    snprintf(text, sizeof text, "%scrl_life = 1d\n", base);
+    assert_int_equal(load(text, &second, &err), ERR_OK);
+    assert_ptr_not_equal(second->evidence, evidence);
+    flow_services_free(&second);
+
+    snprintf(text, sizeof text,
+             "%scache = redis\nredis_server = unix:/nonexistent\ncache_key_file = %s\n", base,
+             path);
+    assert_int_equal(load(text, &first, &err), ERR_OK); /* Redis may be absent */
+    evidence = first->evidence;
+    flow_services_swap(first);
+    assert_int_equal(load(text, &second, &err), ERR_OK);
+    assert_ptr_equal(second->evidence, evidence);
+    flow_services_free(&second);
+    file = fopen(path, "w"); /* another key in the same file */
+    fputs("fedcba9876543210fedcba9876543210!", file);
+    fclose(file);
+    assert_int_equal(load(text, &second, &err), ERR_OK);
+    assert_ptr_not_equal(second->evidence, evidence);
+    flow_services_free(&second);
+    assert_int_equal(chmod(path, 0644), 0);
+    file = fopen(path, "a");
+    fputs("more", file);
+    fclose(file);
+    assert_int_equal(load(text, &second, &err), ERR_PERM);
+    assert_non_null(strstr(err.text, path));
+    flow_services_swap(NULL);
+}
+
 int
 main(void)
 {
@@ -160,6 +218,7 @@ main(void)
         cmocka_unit_test(what_cannot_be_loaded_is_an_error_that_names_it),
         cmocka_unit_test(a_key_that_others_can_read_is_a_complaint),
         cmocka_unit_test(a_swap_never_hurts_who_holds_the_old_one),
+        cmocka_unit_test(evidence_outlives_a_reload_unless_its_parameters_change),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
