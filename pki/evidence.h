@@ -14,11 +14,11 @@
  * What comes in is checked before it is kept. A CRL is kept for a URL and the key of an issuer: one
  * in the issuer's name must be signed by that key, so that after a key rollover each key keeps its
  * own, and nobody on the way replaces one by what the key did not sign. A CRL in another name
- * (indirect) is not verified here; it never replaces a verified one and is asked for again soon.
- * An OCSP response is judged by pki/ocsp. Older never replaces newer. What came out of the shared
- * cache past half of its life is fetched again before it is believed, and is believed only if that
- * fails: that bounds what can be replayed. Whatever cannot be used counts as a failure of its URL
- * with a reason word, and takes nothing away that is held.
+ * (indirect) is not verified here; it never replaces a verified one, is asked for again soon, and
+ * is not shared. An OCSP response is judged by pki/ocsp. Older never replaces newer. What came out
+ * of the shared cache past half of its life is fetched again before it is believed, and is believed
+ * only if that fails: that bounds what can be replayed. Whatever cannot be used counts as a failure
+ * of its URL with a reason word, and takes nothing away that is held.
  *
  * The refresher (threads of its own: pki/refresh) fetches what is in use at half of its remaining
  * lifetime, so that in steady state no message waits for the network, and what fails after 30 s,

@@ -81,6 +81,9 @@ pki_evidence_shared_get(struct pki_evidence *evidence, const struct pki_evidence
                      "the shared cache holds for %s what cannot be used, and it is fetched: %s",
                      ask->item->name, err.text);
     }
+    /* Whoever broke into a node could put any CRL of another name there: from the network alone. */
+    if (object && !object->is_verified && ask->item->kind == PKI_EVIDENCE_CRL)
+        pki_evidence_object_free(&object);
     buf_free(&bytes);
     return object;
 }
@@ -98,7 +101,7 @@ pki_evidence_shared_set(struct pki_evidence *evidence, const struct pki_evidence
     };
     struct err ignored = ERR_INIT;
 
-    if (value.ttl_s >= 1)
+    if (value.ttl_s >= 1 && (object->is_verified || item->kind != PKI_EVIDENCE_CRL))
         (void)cache_set(evidence->args.shared, pki_evidence_shared_key(item, text), &value,
                         &ignored);
 }
