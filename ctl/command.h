@@ -23,6 +23,7 @@ enum ctl_exit {
     CTL_EXIT_TEMP   /* could not ask, or could not do it now */
 };
 
+int ctl_cache(int argc, char **argv);
 int ctl_check(int argc, char **argv);
 int ctl_decrypt(int argc, char **argv);
 int ctl_demo(int argc, char **argv);

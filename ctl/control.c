@@ -61,15 +61,19 @@ read_answer(int fd, struct buf *answer, struct err *err)
 enum err_code
 ctl_control_get(const char *path, const char *command, struct buf *answer, struct err *err)
 {
-    char line[64];
+    char line[CTL_CONTROL_LINE];
     int n = snprintf(line, sizeof line, "%s\n", command);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd;
 
+    if (n < 0 || (size_t)n >= sizeof line || strchr(command, '\n'))
+        return err_set(err, ERR_LIMIT, "a command of one line and at most %zu octets",
+                       sizeof line - 2);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return err_set_errno(err, errno, "cannot make a socket");
     if (connect_to(path, fd, err))
         goto out;
-    if (n < 0 || (size_t)n >= sizeof line || send(fd, line, (size_t)n, MSG_NOSIGNAL) != n) {
+    if (send(fd, line, (size_t)n, MSG_NOSIGNAL) != n) {
         err_set(err, ERR_TEMP, "cannot send to smimed");
         goto out;
     }

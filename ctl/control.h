@@ -15,10 +15,15 @@
 #include "util/buf.h"
 #include "util/err.h"
 
-enum { CTL_CONTROL_ANSWER = 65536, CTL_CONTROL_TIMEOUT_MS = 60000 };
+enum {
+    CTL_CONTROL_LINE = 4096,
+    CTL_CONTROL_ANSWER = 8 << 20,
+    CTL_CONTROL_TIMEOUT_MS = 60000,
+};
 
 /* Asks `command` of the daemon at `path`; the answer without its LF goes into `answer` (initialised
- * by the caller). ERR_TEMP: no daemon, no permission, no answer in time; the text says what to do.
+ * by the caller). ERR_LIMIT: a command that is too long. ERR_TEMP: no daemon, no permission, no
+ * answer in time; the text says what to do.
  */
 ERR_CHECKED enum err_code ctl_control_get(const char *path, const char *command, struct buf *answer,
                                           struct err *err);

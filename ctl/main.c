@@ -58,6 +58,8 @@ static const struct command commands[] = {
     { "expiring", ctl_expiring, "[--within DAYS] [--folder FOLDER]",
       "the keys whose certificates expire soon" },
     { "reload", ctl_reload, "", "make the daemon read its configuration again" },
+    { "cache", ctl_cache, "stats | show | flush [--shared] [URL]",
+      "what was fetched for trust: counts, every entry, forget it" },
     { "stats", ctl_stats, "", "what the daemon counts" },
     { "health", ctl_health, "", "is the daemon well?" },
     { "demo", ctl_demo, "[--run]", "all of it at work, in a scratch folder with a private MTA" },

@@ -12,6 +12,8 @@
 
 #include "flow/services.h"
 #include "milter/budget.h"
+#include "milter/control_cache.h"
+#include "milter/control_json.h"
 #include "milter/reload.h"
 #include "milter/socket.h"
 #include "pki/crypto.h"
@@ -28,28 +30,11 @@ static int64_t started_ms;
 /* ---- answers -----------------------------------------------------------------------------------
  */
 
-/* A JSON string of text that may hold anything. RFC 8259 7 */
-static enum err_code
-append_string(struct buf *out, const char *text, struct err *err)
-{
-    char safe[2048];
-
-    log_escape(span_str(text), safe, sizeof safe); /* no control characters, valid UTF-8 */
-    if (buf_append_byte(out, '"', err))
-        return err->code;
-    for (const char *p = safe; *p; p++) {
-        if ((*p == '"' || *p == '\\') && buf_append_byte(out, '\\', err))
-            return err->code;
-        if (buf_append_byte(out, (unsigned char)*p, err))
-            return err->code;
-    }
-    return buf_append_byte(out, '"', err);
-}
-
 static enum err_code
 format_error(const char *text, struct buf *out, struct err *err)
 {
-    if (buf_append_str(out, "{\"ok\": false, \"error\": ", err) || append_string(out, text, err))
+    if (buf_append_str(out, "{\"ok\": false, \"error\": ", err) ||
+        milter_control_append_string(out, text, err))
         return err->code;
     return buf_append_str(out, "}\n", err);
 }
@@ -65,6 +50,33 @@ format_reload(struct buf *out, struct err *err)
     milter_reload_get(&facts);
     return buf_appendf(out, err, "{\"ok\": true, \"generation\": %llu, \"keys\": %zu}\n",
                        (unsigned long long)facts.generation, facts.keys);
+}
+
+static enum err_code
+format_evidence_stats(struct buf *out, struct err *err)
+{
+    struct flow_services *services = flow_services_get1();
+    enum err_code code =
+        services ? milter_control_cache_append_stats(services->evidence, out, err) : ERR_OK;
+
+    flow_services_free(&services);
+    return code;
+}
+
+static enum err_code
+format_cache(const char *command, struct buf *out, struct err *err)
+{
+    struct flow_services *services = flow_services_get1();
+    struct err why = ERR_INIT;
+    enum err_code code;
+
+    if (!services)
+        return format_error("stopping", out, err);
+    code = milter_control_cache_format(services->evidence, command, out, &why);
+    flow_services_free(&services);
+    if (code == ERR_NOTFOUND)
+        return format_error(why.text, out, err);
+    return code == ERR_OK ? ERR_OK : err_set(err, code, "%s", why.text);
 }
 
 static enum err_code
@@ -87,6 +99,8 @@ format_stats(struct buf *out, struct err *err)
                         (unsigned long long)held.results[i]))
             return err->code;
     }
+    if (format_evidence_stats(out, err))
+        return err->code;
     return buf_appendf(
         out, err,
         ", \"in_flight\": %llu, \"bytes\": %llu, \"bytes_peak\": %llu, \"slots\": %llu, "
@@ -134,7 +148,7 @@ format_health(struct buf *out, struct err *err)
         return format_error(trouble, out, err);
     if (buf_appendf(out, err, "{\"ok\": true, \"generation\": %llu, \"openssl\": ",
                     (unsigned long long)loaded.generation) ||
-        append_string(out, crypto.version ? crypto.version : "", err))
+        milter_control_append_string(out, crypto.version ? crypto.version : "", err))
         return err->code;
     return buf_appendf(out, err,
                        ", \"secure_heap_bytes\": %zu, \"secure_heap_used\": %zu, "
@@ -152,7 +166,9 @@ milter_control_format(const char *line, struct buf *out, struct err *err)
         return format_stats(out, err);
     if (strcmp(line, "health") == 0)
         return format_health(out, err);
-    return format_error("unknown command; there are reload, stats and health", out, err);
+    if (strncmp(line, "cache ", 6) == 0)
+        return format_cache(line + 6, out, err);
+    return format_error("unknown command; there are reload, stats, health and cache", out, err);
 }
 
 /* ---- one client --------------------------------------------------------------------------------

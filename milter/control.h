@@ -1,12 +1,14 @@
 /*
- * The control socket: `smimectl reload`, `stats`, `health`, and whoever else speaks one line.
+ * The control socket: `smimectl reload`, `stats`, `health`, `cache`, and whoever else speaks one
+ * line.
  *
- * A client sends one line ("reload", "stats" or "health") and gets one JSON object on one line,
- * then the connection is closed. Answers have "ok": true, or "ok": false with "error". One thread
- * serves one client at a time; a line has at most MILTER_CONTROL_LINE octets, and a client that
- * takes longer than MILTER_CONTROL_TIMEOUT_MS for its line or for taking the answer is dropped. Who
- * may connect is a matter of the socket's mode (0660, our own user and group, and root); there is
- * nothing secret in the answers, and reload does nothing that the files do not say.
+ * A client sends one line ("reload", "stats", "health", or "cache ..." as milter/control_cache.h
+ * has it) and gets one JSON object on one line, then the connection is closed. Answers have "ok":
+ * true, or "ok": false with "error". One thread serves one client at a time; a line has at most
+ * MILTER_CONTROL_LINE octets, and a client that takes longer than MILTER_CONTROL_TIMEOUT_MS for its
+ * line or for taking the answer is dropped. Who may connect is a matter of the socket's mode (0660,
+ * our own user and group, and root); there is nothing secret in the answers, reload does nothing
+ * that the files do not say, and what is flushed is fetched again.
  *
  * Threads: one of its own.
  */
@@ -18,9 +20,9 @@
 
 enum {
     MILTER_CONTROL_MODE = 0660,
-    MILTER_CONTROL_LINE = 64,
+    MILTER_CONTROL_LINE = 4096,
     MILTER_CONTROL_TIMEOUT_MS = 3000,
-    MILTER_CONTROL_ANSWER = 16384
+    MILTER_CONTROL_ANSWER = 8 << 20
 };
 
 /* Opens the socket (may need rights that are given up later). */
