@@ -313,7 +313,7 @@ a_message_whose_budget_ends_finds_nothing_dead(void **state)
 static void
 what_was_not_used_for_long_goes_when_there_is_no_room(void **state)
 {
-    struct pki_evidence *evidence = evidence_of((struct pki_evidence_args){ .limit_bytes = 6000 });
+    struct pki_evidence *evidence = evidence_of((struct pki_evidence_args){ .limit_bytes = 16000 });
     struct pki_evidence_stats stats;
     char path[32];
 
@@ -325,7 +325,7 @@ what_was_not_used_for_long_goes_when_there_is_no_room(void **state)
         assert_int_equal(get_held(evidence, "/0.crl").number, 1); /* in use */
     }
     pki_evidence_get_stats(evidence, &stats);
-    assert_true(stats.held_bytes <= 6000);
+    assert_true(stats.held_bytes <= 16000);
     assert_true(stats.evicted > 0);
     assert_int_equal(stats.evicted + stats.entries, 12);
     assert_int_equal(get_held(evidence, "/1.crl").code, ERR_NOTFOUND);

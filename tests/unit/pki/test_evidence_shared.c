@@ -289,7 +289,7 @@ a_poisoned_redis_changes_no_answer(void **state)
     clock_set_s(now);
     for (int what = 0; what < WHATS; what++) {
         for (size_t i = 0; i < sizeof poisons / sizeof *poisons; i++) {
-            struct pki_evidence *evidence = node(), *cold;
+            struct pki_evidence *evidence, *cold;
             struct poison p = { .what = (enum what)what };
             const char *source;
             unsigned before;
@@ -297,6 +297,7 @@ a_poisoned_redis_changes_no_answer(void **state)
             if (what == ISSUERS && poisons[i].put == sealed_of_a_false_key)
                 continue; /* issuers are candidates: nothing says whose they are */
             RAW("s", span_str("FLUSHALL"));
+            evidence = node();
             publish(p.what);
             assert_true(ask(evidence, p.what, &source));
             assert_string_equal(source, "network");
