@@ -30,7 +30,7 @@ struct flow_services {
     struct flow_trust *trusts;
     size_t trust_count;
     struct directory_lookup *lookup;
-    struct flow_resolve *resolve; /* what was found out about people */
+    struct flow_resolve *resolve;  /* what was found out about people */
     struct pki_evidence *evidence; /* what was fetched: that of the snapshot before, if it fits */
     char *evidence_parts;          /* what it is made of (flow/evidence.h) */
     struct pki_leaf_policy leaf_policy;
