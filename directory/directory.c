@@ -1,6 +1,9 @@
 #include "directory/directory.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
+
+#include "directory/remembered.h"
 
 static void
 directory_texts_free(char ***list)
@@ -11,6 +14,13 @@ directory_texts_free(char ***list)
     *list = NULL;
 }
 
+struct directory_entry *
+directory_entry_add1(struct directory_entry *entry)
+{
+    atomic_fetch_add_explicit(&entry->others, 1, memory_order_relaxed);
+    return entry;
+}
+
 void
 directory_entry_free(struct directory_entry **entry)
 {
@@ -19,6 +29,9 @@ directory_entry_free(struct directory_entry **entry)
     if (!entry || !*entry)
         return;
     e = *entry;
+    *entry = NULL;
+    if (atomic_fetch_sub_explicit(&e->others, 1, memory_order_acq_rel) != 0)
+        return;
     free(e->dn);
     free(e->primary);
     directory_texts_free(&e->addresses);
@@ -27,7 +40,6 @@ directory_entry_free(struct directory_entry **entry)
     directory_texts_free(&e->member_urls);
     pki_certificates_free(&e->certificates);
     free(e);
-    *entry = NULL;
 }
 
 void
@@ -56,6 +68,29 @@ directory_entries_append(struct directory_entries *entries, struct directory_ent
     return ERR_OK;
 }
 
+/* Servers, and what they answered lately. */
+static enum err_code
+directory_new_servers(const struct conf_directory *conf, struct directory **out, struct err *err)
+{
+    struct directory *servers = NULL;
+    enum err_code code = directory_ldap_new(conf, &servers, err);
+
+    if (code != ERR_OK || conf->life <= 0) {
+        *out = servers;
+        return code;
+    }
+    code = directory_remembered_new(
+        servers,
+        &(struct directory_remembered_args){ .life_ms = conf->life,
+                                             .negative_life_ms = conf->negative_life,
+                                             .stale_ms = conf->stale,
+                                             .limit_bytes = (size_t)conf->memory },
+        out, err);
+    if (code != ERR_OK)
+        directory_free(&servers);
+    return code;
+}
+
 enum err_code
 directory_new(const struct conf_directory *conf, struct directory **out, struct err *err)
 {
@@ -63,7 +98,7 @@ directory_new(const struct conf_directory *conf, struct directory **out, struct 
 
     *out = NULL;
     if (conf->servers && conf->servers[0])
-        code = directory_ldap_new(conf, out, err);
+        code = directory_new_servers(conf, out, err);
     else
         code = directory_ldif_new(conf, out, err);
     return code == ERR_OK ? ERR_OK : err_prefix(err, "directory \"%s\"", conf->name);

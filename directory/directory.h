@@ -27,7 +27,9 @@ enum {
     DIRECTORY_LIMIT_BATCH = 500,      /* questions of one search; backends cut larger ones */
 };
 
+/* Immutable once it was handed out: shared and counted. */
 struct directory_entry {
+    _Atomic unsigned others; /* references beside the first one; private */
     enum directory_kind kind;
     char *dn;
     char *primary;    /* primary SMTP address in mime_address_format: the "SMTP:" value of
@@ -43,6 +45,7 @@ struct directory_entry {
     char **member_urls;      /* memberURL: ldap:///base??scope?filter */
 };
 
+struct directory_entry *directory_entry_add1(struct directory_entry *entry);
 void directory_entry_free(struct directory_entry **entry);
 
 struct directory;

@@ -197,8 +197,8 @@ enum liar_way {
 typedef void liar_talk_fn(int id, const char *base, const char *attribute, BerElement *out);
 
 struct liar {
-    enum liar_way way;
-    liar_talk_fn *talk;
+    _Atomic enum liar_way way;
+    liar_talk_fn *_Atomic talk;
     unsigned port;
     int listener;
     pthread_t thread;
@@ -349,7 +349,9 @@ liar_start(struct liar *liar, enum liar_way way, liar_talk_fn *talk)
     struct sockaddr_in address = { .sin_family = AF_INET,
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t n = sizeof address;
-    *liar = (struct liar){ .way = way, .talk = talk };
+    memset(liar, 0, sizeof *liar);
+    liar->way = way;
+    liar->talk = talk;
     liar->listener = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(bind(liar->listener, (struct sockaddr *)&address, n), 0);
     assert_int_equal(listen(liar->listener, 16), 0);
