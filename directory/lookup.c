@@ -237,3 +237,34 @@ directory_lookup_expand(struct directory_lookup *lookup, const struct directory_
     mine.directory_count = lookup->directory_count;
     return directory_group_expand(&mine, entry, out, err);
 }
+
+enum err_code
+directory_lookup_get_url(struct directory_lookup *lookup, struct span url, int64_t deadline_ms,
+                         struct buf *out, struct err *err)
+{
+    struct err temp = ERR_INIT;
+
+    for (size_t i = 0; i < lookup->directory_count; i++) {
+        struct err mine = ERR_INIT;
+        enum err_code code =
+            directory_get_url(lookup->directories[i], url, deadline_ms, out, &mine);
+
+        if (code == ERR_OK)
+            return ERR_OK;
+        if (code == ERR_TEMP)
+            err_set(&temp, code, "%s", mine.text);
+        else if (code != ERR_NOTFOUND)
+            return err_set_reason(err, code, mine.reason, "%s", mine.text);
+    }
+    if (temp.code != ERR_OK)
+        return err_set_reason(err, ERR_TEMP, "directory-unreachable", "%s", temp.text);
+    return err_set(err, ERR_NOTFOUND, "it is in no directory");
+}
+
+void
+directory_lookup_get_counts(const struct directory_lookup *lookup, size_t index, const char **name,
+                            struct directory_counts *out)
+{
+    *name = lookup->directories[index]->name;
+    directory_get_counts(lookup->directories[index], out);
+}

@@ -113,4 +113,15 @@ ERR_CHECKED enum err_code directory_lookup_expand(struct directory_lookup *looku
                                                   struct directory_entry *entry,
                                                   struct directory_group **out, struct err *err);
 
+/* The value at an ldap:/// URL, from the first directory that has it, whatever host the URL names;
+ * as pki_evidence_ldap_fn. ERR_NOTFOUND, ERR_TEMP (one could not be asked and none has it),
+ * ERR_PERM. */
+ERR_CHECKED enum err_code directory_lookup_get_url(struct directory_lookup *lookup, struct span url,
+                                                   int64_t deadline_ms, struct buf *out,
+                                                   struct err *err);
+
+/* Counters of directory `index` (below directory_count); *name is borrowed. */
+void directory_lookup_get_counts(const struct directory_lookup *lookup, size_t index,
+                                 const char **name, struct directory_counts *out);
+
 #endif
