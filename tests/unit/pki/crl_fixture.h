@@ -88,6 +88,48 @@ raw_issuer_extension(struct buf *out, const X509_NAME *name)
     buf_free(&names);
 }
 
+/* A serial number of 16 octets like those that authorities draw; `n` chooses it. */
+static inline void
+raw_usual_serial(uint32_t n, unsigned char out[16])
+{
+    uint64_t x = n;
+
+    for (size_t i = 0; i < 16; i += 8) {
+        x = (x + 0x9e3779b97f4a7c15ULL) * 0xbf58476d1ce4e5b9ULL;
+        x ^= x >> 29;
+        memcpy(out + i, &x, 8);
+    }
+    out[0] = (out[0] & 0x7f) | 0x40;
+}
+
+/* Such an entry with a reason: 49 octets. By hand, since there are millions. */
+static inline void
+raw_usual_entry(struct buf *list, uint32_t n)
+{
+    unsigned char entry[49] = { 0x30, 0x2f, 0x02, 0x10 };
+    struct err err = ERR_INIT;
+
+    raw_usual_serial(n, entry + 4);
+    memcpy(entry + 20,
+           "\x17\x0d"
+           "240101000000Z",
+           15);
+    memcpy(entry + 35, "\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01\x01", 14);
+    TESTCA_MUST(buf_append(list, span_of(entry, sizeof entry), &err) == ERR_OK);
+}
+
+/* Octets of this process that are in memory now. */
+static inline size_t
+raw_resident(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long total = 0, pages = 0;
+
+    TESTCA_MUST(file && fscanf(file, "%lu %lu", &total, &pages) == 2);
+    fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
 struct raw_crl {
     const struct testca *by;
     EVP_PKEY *key;      /* NULL: of `by` */

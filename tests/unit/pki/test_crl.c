@@ -545,31 +545,6 @@ a_million_repetitions_make_no_look_up_slow(void **state)
 /* ---- memory
  * -------------------------------------------------------------------------------------- */
 
-static size_t
-resident(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    unsigned long total = 0, pages = 0;
-
-    assert_non_null(file);
-    assert_int_equal(fscanf(file, "%lu %lu", &total, &pages), 2);
-    fclose(file);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
-static void
-number_make(uint32_t n, unsigned char out[16])
-{
-    uint64_t x = n;
-
-    for (size_t i = 0; i < 16; i += 8) {
-        x = (x + 0x9e3779b97f4a7c15ULL) * 0xbf58476d1ce4e5b9ULL;
-        x ^= x >> 29;
-        memcpy(out + i, &x, 8);
-    }
-    out[0] = (out[0] & 0x7f) | 0x40;
-}
-
 static void
 a_million_entries_take_no_more_than_one_and_a_half_times_their_octets(void **state)
 {
@@ -581,22 +556,12 @@ a_million_entries_take_no_more_than_one_and_a_half_times_their_octets(void **sta
     struct timespec from, to;
     X509_CRL *crl = NULL;
 
-    assert_int_equal(buf_reserve(&list, COUNT * 52UL, &err), ERR_OK);
-    for (uint32_t i = 0; i < COUNT; i++) {
-        /* By hand: the entry has always the same shape. */
-        unsigned char entry[49] = { 0x30, 0x2f, 0x02, 0x10 };
-        number_make(i, entry + 4);
-        memcpy(entry + 20,
-               "\x17\x0d"
-               "240101000000Z",
-               15);
-        memcpy(entry + 35, "\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01\x01", 14);
-        assert_int_equal(buf_append(&list, span_of(entry, sizeof entry), &err), ERR_OK);
-    }
+    for (uint32_t i = 0; i < COUNT; i++)
+        raw_usual_entry(&list, i);
     raw_format(&(struct raw_crl){ .by = &ca, .entries = &list }, &der);
     buf_free(&list);
     malloc_trim(0);
-    size_t before = resident() - der.n, n = der.n;
+    size_t before = raw_resident() - der.n, n = der.n;
     buf_init(&exact, RAW_LIMIT);
     assert_int_equal(buf_reserve(&exact, n, &err), ERR_OK);
     assert_int_equal(buf_append(&exact, buf_span(&der), &err), ERR_OK);
@@ -608,13 +573,13 @@ a_million_entries_take_no_more_than_one_and_a_half_times_their_octets(void **sta
         (double)(to.tv_sec - from.tv_sec) * 1e3 + (double)(to.tv_nsec - from.tv_nsec) / 1e6;
     assert_null(exact.p);
     malloc_trim(0);
-    size_t after = resident();
+    size_t after = raw_resident();
     size_t held = after - before;
     ASN1_INTEGER *number = ASN1_INTEGER_new();
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
     for (uint32_t i = 0; i < COUNT; i += 10) {
         X509_REVOKED *revoked;
-        number_make(i + (i / 10 % 2 ? COUNT : 0), serial);
+        raw_usual_serial(i + (i / 10 % 2 ? COUNT : 0), serial);
         assert_true(ASN1_STRING_set(number, serial, sizeof serial));
         assert_int_equal(X509_CRL_get0_by_serial(crl, &revoked, number), i / 10 % 2 ? 0 : 1);
     }
