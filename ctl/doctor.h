@@ -6,7 +6,8 @@
  * by their victims. Each check prints one line (OK, WARN, FAIL, or UNKNOWN when it could not be
  * made) and, when it is not OK, what to do about it.
  *
- * Nothing is changed. Postfix is asked with postconf, Sendmail's configuration file is read.
+ * Nothing is changed, but for one key in Redis that is removed at once. Postfix is asked with
+ * postconf, Sendmail's configuration file is read.
  *
  * Threads: one.
  */

@@ -1,5 +1,6 @@
 #include "flow/evidence.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@ enum {
 /* ---- where Redis is ----------------------------------------------------------------------------
  */
 
-struct flow_evidence_pool {
+struct evidence_pool {
     struct cache_pool_args args;
     char *password;
     char host[NETWORK_HOST_SIZE];
@@ -34,7 +35,7 @@ text_or_null(const char *text)
 }
 
 static enum err_code
-pool_set_places(struct flow_evidence_pool *pool, const struct conf_global *global, struct err *err)
+pool_set_places(struct evidence_pool *pool, const struct conf_global *global, struct err *err)
 {
     struct cache_pool_args *args = &pool->args;
     enum err_code code = ERR_OK;
@@ -57,11 +58,22 @@ pool_set_places(struct flow_evidence_pool *pool, const struct conf_global *globa
     return code;
 }
 
-enum err_code
-flow_evidence_pool_new(const struct conf_global *global, struct flow_evidence_pool **out,
-                       struct err *err)
+static void
+pool_free(struct evidence_pool **pool)
 {
-    struct flow_evidence_pool *pool = calloc(1, sizeof *pool);
+    if (!*pool)
+        return;
+    if ((*pool)->password)
+        explicit_bzero((*pool)->password, strlen((*pool)->password));
+    free((*pool)->password);
+    free(*pool);
+    *pool = NULL;
+}
+
+static enum err_code
+pool_new(const struct conf_global *global, struct evidence_pool **out, struct err *err)
+{
+    struct evidence_pool *pool = calloc(1, sizeof *pool);
     enum err_code code = ERR_OK;
 
     *out = NULL;
@@ -79,26 +91,68 @@ flow_evidence_pool_new(const struct conf_global *global, struct flow_evidence_po
     if (code == ERR_OK)
         *out = pool;
     else
-        flow_evidence_pool_free(&pool);
+        pool_free(&pool);
     return code;
 }
 
-const struct cache_pool_args *
-flow_evidence_pool_get(const struct flow_evidence_pool *pool)
+/* ---- the directories ---------------------------------------------------------------------------
+ */
+
+/* Not the snapshot itself, which holds the evidence: who gave back the last reference to one in a
+ * thread of the refresher would wait for himself. */
+static pthread_mutex_t lookup_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct directory_lookup *lookup_asked; /* behind lookup_lock */
+
+static void
+lookup_swap(struct directory_lookup *lookup, bool only_first, const struct directory_lookup *only)
 {
-    return &pool->args;
+    struct directory_lookup *old = NULL;
+
+    pthread_mutex_lock(&lookup_lock);
+    if (only_first ? !lookup_asked : !only || lookup_asked == only) {
+        old = lookup_asked;
+        lookup_asked = lookup ? directory_lookup_add1(lookup) : NULL;
+    }
+    pthread_mutex_unlock(&lookup_lock);
+    directory_lookup_free(&old);
 }
 
 void
-flow_evidence_pool_free(struct flow_evidence_pool **pool)
+flow_evidence_set_lookup(struct directory_lookup *lookup)
 {
-    if (!*pool)
-        return;
-    if ((*pool)->password)
-        explicit_bzero((*pool)->password, strlen((*pool)->password));
-    free((*pool)->password);
-    free(*pool);
-    *pool = NULL;
+    lookup_swap(lookup, false, NULL);
+}
+
+void
+flow_evidence_set_first_lookup(struct directory_lookup *lookup)
+{
+    lookup_swap(lookup, true, NULL);
+}
+
+void
+flow_evidence_reset_lookup(const struct directory_lookup *lookup)
+{
+    if (lookup)
+        lookup_swap(NULL, false, lookup);
+}
+
+static enum err_code
+ask_directories(void *context, struct span url, int64_t deadline_ms, struct buf *out,
+                struct err *err)
+{
+    struct directory_lookup *lookup = NULL;
+    enum err_code code;
+
+    (void)context;
+    pthread_mutex_lock(&lookup_lock);
+    if (lookup_asked)
+        lookup = directory_lookup_add1(lookup_asked);
+    pthread_mutex_unlock(&lookup_lock);
+    if (!lookup)
+        return err_set(err, ERR_TEMP, "there are no directories to ask");
+    code = directory_lookup_get_url(lookup, url, deadline_ms, out, err);
+    directory_lookup_free(&lookup);
+    return code;
 }
 
 /* ---- its parts ---------------------------------------------------------------------------------
@@ -107,10 +161,10 @@ flow_evidence_pool_free(struct flow_evidence_pool **pool)
 static enum err_code
 redis_new(const struct conf_global *global, struct cache **out, struct err *err)
 {
-    struct flow_evidence_pool *pool = NULL;
+    struct evidence_pool *pool = NULL;
     struct cache_store_args args = { .prefix = global->redis_prefix,
                                      .timeout_ms = global->redis_timeout };
-    enum err_code code = flow_evidence_pool_new(global, &pool, err);
+    enum err_code code = pool_new(global, &pool, err);
 
     if (code == ERR_OK)
         code = cache_seal_load(global->cache_key_file, &args.seal, err);
@@ -120,12 +174,12 @@ redis_new(const struct conf_global *global, struct cache **out, struct err *err)
     }
     if (code != ERR_OK)
         cache_seal_free(&args.seal);
-    flow_evidence_pool_free(&pool);
+    pool_free(&pool);
     return code;
 }
 
-static enum err_code
-shared_new(const struct conf_global *global, struct cache **out, struct err *err)
+enum err_code
+flow_evidence_cache_new(const struct conf_global *global, struct cache **out, struct err *err)
 {
     switch ((enum conf_cache)global->cache) {
     case CONF_CACHE_MEMORY:
@@ -182,6 +236,7 @@ enum err_code
 flow_evidence_new(const struct conf_global *global, struct pki_evidence **out, struct err *err)
 {
     struct pki_evidence_args args = {
+        .ldap = ask_directories,
         .shared_is_local = global->cache == CONF_CACHE_MEMORY,
         .limit_bytes = global->cache_memory,
         .crl_life_s = seconds(global->crl_life),
@@ -196,7 +251,7 @@ flow_evidence_new(const struct conf_global *global, struct pki_evidence **out, s
     if (global->fetch)
         code = fetch_new(global, &args.fetch, err);
     if (code == ERR_OK)
-        code = shared_new(global, &args.shared, err);
+        code = flow_evidence_cache_new(global, &args.shared, err);
     if (code == ERR_OK)
         code = pki_evidence_new(&args, out, err);
     if (code != ERR_OK) {

@@ -19,17 +19,21 @@
 ERR_CHECKED enum err_code flow_evidence_new(const struct conf_global *global,
                                             struct pki_evidence **out, struct err *err);
 
+/* Which directories ldap:/// URLs are asked of, by every evidence of the process: those of the
+ * current snapshot. A reference is added; NULL: of none. */
+void flow_evidence_set_lookup(struct directory_lookup *lookup);
+/* The same, if none is set (smimectl, which has no current snapshot); and undone, when that one
+ * goes. */
+void flow_evidence_set_first_lookup(struct directory_lookup *lookup);
+void flow_evidence_reset_lookup(const struct directory_lookup *lookup);
+
 /* The parameters (and the times of the files they name) that an evidence is made of; equal texts
  * make equal ones. Returned: free(). NULL: no memory. */
 char *flow_evidence_format(const struct conf *conf);
 
-/* Where the shared cache is; `out` holds copies: flow_evidence_pool_free. For smimectl doctor, too.
- */
-struct flow_evidence_pool;
-struct cache_pool_args;
-ERR_CHECKED enum err_code flow_evidence_pool_new(const struct conf_global *global,
-                                                 struct flow_evidence_pool **out, struct err *err);
-const struct cache_pool_args *flow_evidence_pool_get(const struct flow_evidence_pool *pool);
-void flow_evidence_pool_free(struct flow_evidence_pool **pool);
+/* The shared cache alone, for smimectl doctor; *out is NULL with cache = none. */
+struct cache;
+ERR_CHECKED enum err_code flow_evidence_cache_new(const struct conf_global *global,
+                                                  struct cache **out, struct err *err);
 
 #endif

@@ -130,6 +130,8 @@ services_load_evidence(struct flow_services *services, struct err *err)
         services->evidence = pki_evidence_add1(current->evidence);
     else
         code = flow_evidence_new(&services->conf->global, &services->evidence, err);
+    if (code == ERR_OK && !current)
+        flow_evidence_set_first_lookup(services->lookup);
     flow_services_free(&current);
     return code;
 }
@@ -189,6 +191,7 @@ flow_services_free(struct flow_services **services)
     if (!old || __atomic_sub_fetch(&old->references, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     flow_resolve_free(&old->resolve);
+    flow_evidence_reset_lookup(old->lookup);
     pki_evidence_free(&old->evidence);
     free(old->evidence_parts);
     directory_lookup_free(&old->lookup);
@@ -205,6 +208,7 @@ flow_services_swap(struct flow_services *services)
 {
     struct flow_services *old;
 
+    flow_evidence_set_lookup(services ? services->lookup : NULL);
     pthread_mutex_lock(&services_lock);
     old = services_current;
     services_current = services;

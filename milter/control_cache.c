@@ -99,7 +99,8 @@ append_entry(struct buf *out, const struct pki_evidence_entry *entry, struct err
     };
 
     if (buf_appendf(out, err, "{\"kind\": \"%s\"", pki_evidence_kind_name(entry->kind)) ||
-        milter_control_append_text(out, "name", entry->name, err) ||
+        buf_append_str(out, ", \"name\": ", err) ||
+        milter_control_append_escaped(out, entry->name, err) ||
         milter_control_append_text(out, "source", entry->source, err) || APPEND(out, err, list) ||
         milter_control_append_text(out, "reason", entry->reason, err) ||
         milter_control_append_text(out, "text", entry->reason ? entry->text : NULL, err))

@@ -5,20 +5,26 @@
 enum { STRING_BYTES = 16384 };
 
 enum err_code
-milter_control_append_string(struct buf *out, const char *text, struct err *err)
+milter_control_append_escaped(struct buf *out, const char *text, struct err *err)
 {
-    char safe[STRING_BYTES];
-
-    log_escape(span_str(text), safe, sizeof safe); /* no control characters, valid UTF-8 */
     if (buf_append_byte(out, '"', err))
         return err->code;
-    for (const char *p = safe; *p; p++) {
+    for (const char *p = text; *p; p++) {
         if ((*p == '"' || *p == '\\') && buf_append_byte(out, '\\', err))
             return err->code;
         if (buf_append_byte(out, (unsigned char)*p, err))
             return err->code;
     }
     return buf_append_byte(out, '"', err);
+}
+
+enum err_code
+milter_control_append_string(struct buf *out, const char *text, struct err *err)
+{
+    char safe[STRING_BYTES];
+
+    log_escape(span_str(text), safe, sizeof safe); /* no control characters, valid UTF-8 */
+    return milter_control_append_escaped(out, safe, err);
 }
 
 enum err_code

@@ -17,6 +17,10 @@
 ERR_CHECKED enum err_code milter_control_append_string(struct buf *out, const char *text,
                                                        struct err *err);
 
+/* The same of what log_escape has made already. */
+ERR_CHECKED enum err_code milter_control_append_escaped(struct buf *out, const char *text,
+                                                        struct err *err);
+
 /* `, "name": value`. */
 ERR_CHECKED enum err_code milter_control_append_number(struct buf *out, const char *name,
                                                        int64_t value, struct err *err);

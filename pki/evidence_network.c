@@ -62,6 +62,8 @@ ask_directory(struct pki_evidence *evidence, struct pki_evidence_network *networ
     if (code == ERR_OK)
         return ERR_OK;
     network->is_own = code != ERR_NOTFOUND && (is_short || code == ERR_NOMEM || code == ERR_BUG);
+    if (code == ERR_PERM)
+        return err_set_reason(err, ERR_TEMP, "fetch-refused-url", "%.400s", why.text);
     if (code != ERR_NOTFOUND && code != ERR_NOMEM && code != ERR_BUG)
         code = ERR_TEMP;
     return err_set_reason(err, code, code == ERR_NOTFOUND ? "fetch-not-there" : "fetch-directory",

@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import socket
 
+from trustservers import PASSWORD, USER, Redis
 from harness import (Authority, Postfix, Scratch, Sink, Smimed, main, need_root, run, smimectl, submit,
                      trust_config, wait_until)
 
@@ -257,6 +258,80 @@ def test_reload_stats_and_health_from_the_command_line():
         done = smimectl("stats", "-c", world.smimed.file)
         assert done.returncode == 3 and b"does not run" in done.stderr, done
         assert os.path.exists(world.smimed.control)
+
+
+class Shared:
+    """Redis, the key and the password of a gateway, and the lines of smimed.conf that name them."""
+
+    def __init__(self, scratch):
+        self.redis = Redis(scratch)
+        self.key, self.password = scratch.path / "cache.key", scratch.path / "redis.password"
+        self.key.write_bytes(os.urandom(32))
+        self.password.write_text(PASSWORD + "\n")
+        for file in (self.key, self.password):
+            file.chmod(0o600)
+
+    def lines(self, **more):
+        values = {"cache": "redis", "cache_key_file": self.key, "redis_server": f"unix:{self.redis.socket}", "redis_user": USER,
+                  "redis_password_file": self.password, **more}
+        return "".join(f"{name} = {value}\n" for name, value in values.items())
+
+
+def test_redis_and_its_key_are_tried():
+    with Scratch("doctor") as scratch:
+        shared = Shared(scratch)
+        world = World(scratch, shared.lines())
+        folder = world.postfix()
+
+        def look(more=""):
+            world.smimed.configure(config(world.authority, more))
+            return world.doctor(folder)[1]
+
+        checks = look(shared.lines())
+        assert levels(checks, "redis") == ["OK"] and levels(checks, "cache-key") == ["OK"], checks
+        number = checks["cache-key"][0][1].split()[-1]
+        assert shared.redis.keys("*") == [], "the doctor leaves nothing behind"
+        # The same key has the same number, another one another.
+        assert look(shared.lines())["cache-key"][0][1].split()[-1] == number
+        shared.key.write_bytes(os.urandom(32))
+        assert look(shared.lines())["cache-key"][0][1].split()[-1] != number
+
+        shared.password.write_text("wrong\n")
+        checks = look(shared.lines())
+        assert levels(checks, "redis") == ["FAIL"] and "wrong" not in checks["redis"][0][1], checks
+        shared.password.write_text(PASSWORD + "\n")
+        # Below another prefix this user may do nothing.
+        checks = look(shared.lines(redis_prefix="other:"))
+        assert levels(checks, "redis") == ["FAIL"] and "NOPERM" in checks["redis"][0][1].upper(), checks
+        shared.redis.command("ACL", "SETUSER", USER, "-eval")
+        assert levels(look(shared.lines()), "redis") == ["FAIL"]
+        shared.redis.command("ACL", "SETUSER", USER, "+eval")
+        assert levels(look(shared.lines()), "redis") == ["OK"]
+        shared.redis.kill()
+        assert levels(look(shared.lines()), "redis") == ["FAIL"]
+        # A daemon starts all the same, and says what it counts.
+        world.smimed.start()
+        stats = json.loads(smimectl("cache", "stats", "--json", "-c", world.smimed.file).stdout)
+        assert stats["ok"] and stats["entries"] == 0 and stats["shared_hits"] == 0, stats
+        assert b"0 entries" in smimectl("cache", "show", "-c", world.smimed.file, check=True).stdout
+        assert b"flushed 0" in smimectl("cache", "flush", "--shared", "http://crl.test/a.crl", "-c", world.smimed.file).stdout
+        assert json.loads(smimectl("stats", "--json", "-c", world.smimed.file).stdout)["cache_entries"] == 0
+
+
+def test_the_proxy_is_tried():
+    with Scratch("doctor") as scratch:
+        world = World(scratch)
+        folder = world.postfix()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            for proxy, wanted in ((f"http://127.0.0.1:{port}", "OK"), (f"http://user:secret@127.0.0.1:{port}/", "OK"),
+                                  ("http://127.0.0.1", "FAIL"), ("http://no-such-host.invalid:3128", "FAIL")):
+                world.smimed.configure(config(world.authority, f"fetch_proxy = {proxy}\n"))
+                checks = world.doctor(folder)[1]
+                assert levels(checks, "proxy") == [wanted], (proxy, checks)
+                assert "secret" not in str(checks)
+        world.smimed.configure(config(world.authority, f"fetch_proxy = http://127.0.0.1:{port}\n"))
+        assert levels(world.doctor(folder)[1], "proxy") == ["FAIL"]
 
 
 if __name__ == "__main__":

@@ -99,6 +99,19 @@ fake_find_send_as(struct directory *directory, const struct directory_entry *per
     return err_set(err, ERR_NOTFOUND, "%s may not send as %s", person->dn, address);
 }
 
+static enum err_code
+fake_get_url(struct directory *directory, struct span url, int64_t deadline_ms, struct buf *out,
+             struct err *err)
+{
+    struct fake *fake = (struct fake *)directory;
+
+    (void)deadline_ms;
+    fake->asked++;
+    if (fake->code != ERR_OK)
+        return err_set(err, fake->code, "no answer from the test");
+    return buf_append(out, url, err);
+}
+
 static void
 fake_free(struct directory *directory)
 {
@@ -115,6 +128,7 @@ static const struct directory_ops fake_ops = { .name = "fake",
                                                .find_urls = fake_find_urls,
                                                .find_login = fake_find_login,
                                                .find_send_as = fake_find_send_as,
+                                               .get_url = fake_get_url,
                                                .free = fake_free };
 
 static struct fake *
@@ -666,6 +680,39 @@ person_is_the_first_that_a_directory_finds(void **state)
     world_free(&world);
 }
 
+/* The three answers, over two directories: one that could not be asked makes "not there" unknown.
+ */
+static void
+an_ldap_url_is_asked_of_each_directory_until_one_has_it(void **state)
+{
+    static const struct {
+        enum err_code first, second, both;
+        size_t asked;
+    } rows[] = {
+        { ERR_OK, ERR_OK, ERR_OK, 0 },           { ERR_NOTFOUND, ERR_OK, ERR_OK, 1 },
+        { ERR_TEMP, ERR_OK, ERR_OK, 1 },         { ERR_NOTFOUND, ERR_NOTFOUND, ERR_NOTFOUND, 1 },
+        { ERR_TEMP, ERR_NOTFOUND, ERR_TEMP, 1 }, { ERR_NOTFOUND, ERR_TEMP, ERR_TEMP, 1 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct fake *first = fake_new(rows[i].first), *second = fake_new(rows[i].second);
+        struct directory *directories[] = { &first->head, &second->head };
+        struct buf out = BUF_INIT(100);
+        struct world world;
+
+        world_init(&world);
+        world_load(&world, directories, 2);
+        assert_int_equal(directory_lookup_get_url(world.lookup, span_str("ldap:///x"), INT64_MAX,
+                                                  &out, &world.err),
+                         rows[i].both);
+        assert_int_equal(world.err.code, rows[i].both);
+        assert_int_equal(second->asked, rows[i].asked);
+        buf_free(&out);
+        world_free(&world);
+    }
+}
+
 static void
 folder_with_a_file_that_is_no_certificate_is_refused_by_name(void **state)
 {
@@ -790,6 +837,7 @@ main(void)
         cmocka_unit_test(directory_that_cannot_be_made_is_named),
         cmocka_unit_test(case_of_the_local_part_counts_only_where_policy_says_so),
         cmocka_unit_test(person_is_the_first_that_a_directory_finds),
+        cmocka_unit_test(an_ldap_url_is_asked_of_each_directory_until_one_has_it),
         cmocka_unit_test(folder_with_a_file_that_is_no_certificate_is_refused_by_name),
         cmocka_unit_test(threads_share_one_snapshot),
         cmocka_unit_test(more_certificates_than_a_person_can_have_are_refused),
