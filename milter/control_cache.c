@@ -134,9 +134,7 @@ format_show(struct pki_evidence *evidence, struct buf *out, struct err *err)
     pki_evidence_each(evidence, show_entry, &show);
     if (err->code)
         return err->code;
-    return buf_appendf(
-        out, err, "], \"left_out\": %zu}\n",
-        show.count > MILTER_CONTROL_CACHE_ENTRIES ? show.count - MILTER_CONTROL_CACHE_ENTRIES : 0);
+    return buf_appendf(out, err, "], \"left_out\": %zu}\n", show.left_out);
 }
 
 /* ---- flush -------------------------------------------------------------------------------------

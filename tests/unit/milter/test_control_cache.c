@@ -69,7 +69,7 @@ a_url_that_holds_anything_breaks_no_answer(void **state)
     (void)state;
     (void)get_crl_of(evidence, "http://x/\"}\n\x1b[31m\\\xff", &ca, &budget);
     text = answer_to(evidence, "show", ERR_OK);
-    assert_non_null(strstr(text, "\"name\": \"http://x/\\\"}\\\\x0a\\\\x1b[31m\\\\\\\\\\\\xff\""));
+    assert_non_null(strstr(text, "\"name\": \"http://x/\\\"}\\\\x0A\\\\x1B[31m\\\\\\\\\\\\xFF\""));
     assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
     pki_evidence_free(&evidence);
 }
@@ -80,14 +80,15 @@ an_answer_has_its_bound_and_says_what_is_left_out(void **state)
     enum { MANY = 2100 };
     struct pki_evidence *evidence = evidence_of((struct pki_evidence_args){ .limit_bytes = 0 });
     struct pki_fetch_budget budget = budget_of(60000);
-    char url[40];
+    char url[40], *text;
 
     (void)state;
     for (int i = 0; i < MANY; i++) {
         snprintf(url, sizeof url, "gopher://x/%d", i);
         (void)get_crl_of(evidence, url, &ca, &budget);
     }
-    assert_non_null(strstr(answer_to(evidence, "show", ERR_OK), "], \"left_out\": 100}\n"));
+    text = answer_to(evidence, "show", ERR_OK);
+    assert_non_null(strstr(text, "], \"left_out\": 100}\n"));
     pki_evidence_free(&evidence);
 }
 
