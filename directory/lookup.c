@@ -75,29 +75,6 @@ directory_lookup_directory_count(const struct directory_lookup *lookup)
     return lookup->directory_count;
 }
 
-enum err_code
-directory_lookup_get_url(struct directory_lookup *lookup, struct span url, int64_t deadline_ms,
-                         struct buf *out, struct err *err)
-{
-    struct err worst = ERR_INIT;
-
-    for (size_t i = 0; i < lookup->directory_count; i++) {
-        struct err why = ERR_INIT;
-        enum err_code code = directory_get_url(lookup->directories[i], url, deadline_ms, out, &why);
-
-        if (code == ERR_OK)
-            return ERR_OK;
-        if (code != ERR_NOTFOUND || worst.code == ERR_OK) {
-            if (code != ERR_NOTFOUND && worst.code == ERR_NOTFOUND)
-                err_reset(&worst);
-            (void)err_set_reason(&worst, code, why.reason, "%s", why.text);
-        }
-    }
-    if (worst.code == ERR_OK)
-        return err_set(err, ERR_NOTFOUND, "there is no directory that could be asked");
-    return err_set_reason(err, worst.code, worst.reason, "%s", worst.text);
-}
-
 /* The directory, or what it said before. */
 static enum err_code
 lookup_ask(struct directory_lookup *lookup, struct directory_inquiry *inquiry, size_t directory,

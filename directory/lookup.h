@@ -95,13 +95,6 @@ ERR_CHECKED enum err_code directory_lookup_person(struct directory_lookup *looku
                                                   struct err *err);
 size_t directory_lookup_directory_count(const struct directory_lookup *lookup);
 
-/* The value that an ldap:/// URL names, of the first directory that has it; its host is ignored.
- * ERR_OK; ERR_NOTFOUND: none has it; ERR_TEMP: one could not be asked, and no other has it;
- * ERR_PERM: not a URL that is asked. */
-ERR_CHECKED enum err_code directory_lookup_get_url(struct directory_lookup *lookup, struct span url,
-                                                   int64_t deadline_ms, struct buf *out,
-                                                   struct err *err);
-
 /* Is there a certificate for `address` in the keyring or a certificate folder (unjudged)? */
 bool directory_lookup_holds(const struct directory_lookup *lookup, const char *address);
 
