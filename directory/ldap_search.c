@@ -177,13 +177,21 @@ count_type(const struct directory_attributes *attributes, const char *type, size
     return count;
 }
 
+static size_t
+count_values(const struct berval *values)
+{
+    size_t count = 0;
+    while (values && values[count].bv_val)
+        count++;
+    return count;
+}
+
 /* Appends values under the name `name` (n octets). */
 static enum err_code
 append_values(struct engine *engine, struct directory_attributes *to, const char *name, size_t n,
-              struct berval **values)
+              const struct berval *values)
 {
-    int count = ldap_count_values_len(values);
-    size_t more = count > 0 ? (size_t)count : 0;
+    size_t more = count_values(values);
     if (to->count + more > DIRECTORY_LIMIT_MEMBERS + 1000)
         return err_set(engine->err, ERR_LIMIT, "an entry with more than %d members",
                        DIRECTORY_LIMIT_MEMBERS);
@@ -192,14 +200,14 @@ append_values(struct engine *engine, struct directory_attributes *to, const char
         return out_of_memory(engine->err);
     to->list = list;
     for (size_t i = 0; i < more; i++) {
-        size_t length = values[i]->bv_len;
+        size_t length = values[i].bv_len;
         char *block = malloc(n + 1 + length + 1);
         if (!block)
             return out_of_memory(engine->err);
         memcpy(block, name, n);
         block[n] = '\0';
         if (length > 0)
-            memcpy(block + n + 1, values[i]->bv_val, length);
+            memcpy(block + n + 1, values[i].bv_val, length);
         block[n + 1 + length] = '\0';
         list[to->count++] =
             (struct directory_attribute){ .name = block, .value = span_of(block + n + 1, length) };
@@ -230,13 +238,13 @@ append_range_job(struct engine *engine, size_t search, size_t entry, const char 
  * "member;range=0-1499", before or behind it. */
 static enum err_code
 take_attribute(struct engine *engine, struct job *job, size_t entry, const char *name,
-               struct berval **values)
+               const struct berval *values)
 {
     struct directory_ldap_search *search = &engine->searches[job->search];
     struct directory_attributes *to = &search->list[entry].attributes;
     size_t n = strlen(name), first = 0, last = SIZE_MAX;
     bool is_range = parse_range(name, &n, &first, &last);
-    size_t count = values ? (size_t)ldap_count_values_len(values) : 0;
+    size_t count = count_values(values);
     if (n > 255)
         return ERR_OK;
     if (!is_range)
@@ -256,13 +264,11 @@ take_attribute(struct engine *engine, struct job *job, size_t entry, const char 
 
 /* A new entry of a search, still without attributes. */
 static enum err_code
-append_found(struct engine *engine, struct directory_ldap_search *search, LDAPMessage *message)
+append_found(struct engine *engine, struct directory_ldap_search *search, struct berval dn)
 {
-    char *dn = ldap_get_dn(engine->run->connection->ldap, message);
-    if (!dn)
+    char *copy = span_dup(span_of(dn.bv_val, dn.bv_len));
+    if (!copy && memchr(dn.bv_val, '\0', dn.bv_len))
         return broken(engine, LDAP_DECODING_ERROR, "an entry without a name");
-    char *copy = strdup(dn);
-    ldap_memfree(dn);
     if (copy && search->count == search->cap) {
         size_t cap = search->cap ? 2 * search->cap : 4;
         struct directory_ldap_found *list = realloc(search->list, cap * sizeof *list);
@@ -280,23 +286,30 @@ append_found(struct engine *engine, struct directory_ldap_search *search, LDAPMe
     return ERR_OK;
 }
 
+/* In the order of the message, and not by name: RFC 4511 4.1.7 forbids an attribute that comes
+ * twice, and slapd sends one if its database was loaded so; asked by name, libldap gives the first
+ * one twice. */
 static enum err_code
-take_attributes(struct engine *engine, size_t at, size_t entry, LDAPMessage *message)
+take_attributes(struct engine *engine, size_t at, size_t entry, LDAPMessage *message,
+                BerElement *position)
 {
     LDAP *ldap = engine->run->connection->ldap;
-    BerElement *position = NULL;
     enum err_code code = ERR_OK;
-    char *name = ldap_first_attribute(ldap, message, &position);
-    while (name && code == ERR_OK) {
-        struct berval **values = ldap_get_values_len(ldap, message, name);
-        /* NULL is an attribute without values too. */
-        if (values || strcasestr(name, ";range="))
-            code = take_attribute(engine, &engine->jobs[at], entry, name, values);
-        ldap_value_free_len(values);
-        ldap_memfree(name);
-        name = code == ERR_OK ? ldap_next_attribute(ldap, message, position) : NULL;
+    struct berval name, *values;
+    char text[300];
+    while (code == ERR_OK) {
+        values = NULL;
+        if (ldap_get_attribute_ber(ldap, message, position, &name, &values) != LDAP_SUCCESS)
+            return broken(engine, LDAP_DECODING_ERROR, "an entry that cannot be read");
+        if (!name.bv_val)
+            break;
+        if (name.bv_len < sizeof text && !memchr(name.bv_val, '\0', name.bv_len)) {
+            memcpy(text, name.bv_val, name.bv_len);
+            text[name.bv_len] = '\0';
+            code = take_attribute(engine, &engine->jobs[at], entry, text, values);
+        }
+        ber_memfree(values);
     }
-    ber_free(position, 0);
     return code;
 }
 
@@ -306,6 +319,8 @@ take_entry(struct engine *engine, size_t at, LDAPMessage *message)
     struct job *job = &engine->jobs[at];
     struct directory_ldap_search *search = &engine->searches[job->search];
     size_t entry = job->entry;
+    BerElement *position = NULL;
+    struct berval dn;
     if (search->outcome == DIRECTORY_LDAP_OVER)
         return ERR_OK;
     if (entry == SIZE_MAX) {
@@ -317,12 +332,18 @@ take_entry(struct engine *engine, size_t at, LDAPMessage *message)
             engine->outstanding--;
             return ERR_OK;
         }
-        entry = search->count;
-        enum err_code code = append_found(engine, search, message);
-        if (code != ERR_OK)
-            return code;
     }
-    return take_attributes(engine, at, entry, message);
+    if (ldap_get_dn_ber(engine->run->connection->ldap, message, &position, &dn) != LDAP_SUCCESS)
+        return broken(engine, LDAP_DECODING_ERROR, "an entry without a name");
+    enum err_code code = ERR_OK;
+    if (entry == SIZE_MAX) {
+        entry = search->count;
+        code = append_found(engine, search, dn);
+    }
+    if (code == ERR_OK)
+        code = take_attributes(engine, at, entry, message, position);
+    ber_free(position, 0);
+    return code;
 }
 
 /* ---- results --------------------------------------------------------------------------------- */

@@ -52,6 +52,42 @@ format_reload(struct buf *out, struct err *err)
                        (unsigned long long)facts.generation, facts.keys);
 }
 
+/* What each directory cost: members "directory.NAME.waits" and so on. */
+static enum err_code
+format_directory_stats(struct buf *out, struct err *err)
+{
+    struct flow_services *services = flow_services_get1();
+    size_t count = services ? directory_lookup_directory_count(services->lookup) : 0;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; code == ERR_OK && i < count; i++) {
+        struct directory_counts counts;
+        const char *name;
+        char member[200];
+
+        directory_lookup_get_counts(services->lookup, i, &name, &counts);
+        const struct {
+            const char *word;
+            uint64_t value;
+        } members[] = {
+            { "waits", counts.waits },       { "searches", counts.searches },
+            { "entries", counts.entries },   { "connects", counts.connects },
+            { "failures", counts.failures }, { "hits", counts.hits },
+            { "misses", counts.misses },     { "stale", counts.stale },
+        };
+        for (size_t k = 0; code == ERR_OK && k < sizeof members / sizeof members[0]; k++) {
+            snprintf(member, sizeof member, "directory.%.100s.%s", name, members[k].word);
+            code = buf_append_str(out, ", ", err);
+            if (code == ERR_OK)
+                code = milter_control_append_string(out, member, err);
+            if (code == ERR_OK)
+                code = buf_appendf(out, err, ": %llu", (unsigned long long)members[k].value);
+        }
+    }
+    flow_services_free(&services);
+    return code;
+}
+
 static enum err_code
 format_evidence_stats(struct buf *out, struct err *err)
 {
@@ -99,7 +135,7 @@ format_stats(struct buf *out, struct err *err)
                         (unsigned long long)held.results[i]))
             return err->code;
     }
-    if (format_evidence_stats(out, err))
+    if (format_evidence_stats(out, err) || format_directory_stats(out, err))
         return err->code;
     return buf_appendf(
         out, err,
