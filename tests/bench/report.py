@@ -53,6 +53,9 @@ def goals(result):
                 yield f"CPU of {name} against the floor", ratio, "at most", goal
         yield "CPU of pass against a bare accepting milter", \
             contest["pass 4k rsa2048"]["cpu_us"] / contest["accept 4k"]["cpu_us"], "at most", 1.5
+    if contest and "verify 4k large CRL" in contest:
+        yield "CPU of verify 4k, CRL of 1,000,000 against small", \
+            contest["verify 4k large CRL"]["cpu_us"] / contest["verify 4k rsa2048"]["cpu_us"], "at most", 1.1
     if contest:
         sign = contest["sign 4k rsa2048"]
         yield "rate of sign 4k against OpenDKIM", sign["rate"] / contest["opendkim sign 4k"]["rate"], "at least", 3.2

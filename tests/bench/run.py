@@ -20,7 +20,7 @@ import time
 import counts
 import mta
 import report
-from world import BUILD, SIZES, TOOLS, TOP, Gateway, Messages, Scratch, Users, bare, opendkim, pipe, work_options
+from world import BUILD, SIZES, TOOLS, TOP, Gateway, Messages, Scratch, Users, bare, large_crls, opendkim, pipe, work_options
 
 QUICK = os.environ.get("BENCH") == "quick"
 ROUNDS = 3 if QUICK else 7
@@ -102,6 +102,9 @@ def ratios(scratch, users, messages, gateway):
             contest.add(f"floor {name}", bare(scratch, "replace+", replaced), **options)
         else:
             contest.add(f"floor {name}", seeing_all, **options)
+    if not QUICK:
+        large = Gateway(scratch, users, name="smimed-large", crls=large_crls(scratch, users))
+        contest.add("verify 4k large CRL", large, connections=4, seconds=SECONDS, **work_options("verify", "4k", messages))
     options = {"connections": 4, "seconds": SECONDS, **work_options("sign", "4k", messages)}
     contest.add("accept 4k", seeing, **{**options, "to": "r%@pass.example"})
     contest.add("opendkim sign 4k", opendkim(scratch, users), **options)

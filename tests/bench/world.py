@@ -7,6 +7,7 @@ recipients, messages of every size as they would come in, signed by the openssl 
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -76,6 +77,24 @@ class Users(Authority):
                         ["basicConstraints=CA:FALSE", "keyUsage=critical,digitalSignature,keyEncipherment",
                          "subjectKeyIdentifier=hash", "authorityKeyIdentifier=keyid", f"subjectAltName={names}",
                          "extendedKeyUsage=emailProtection"])
+
+
+def large_crls(scratch, users, count=1000000):
+    """A folder like that of the authority, but for the CRL of the issuing one, which revokes a million others."""
+    folder, base = scratch.folder("crls-large"), users.path / "crl-large"
+    base.mkdir()
+    with open(base / "index.txt", "w", encoding="ascii") as out:
+        out.writelines(f"R\t400101000000Z\t250101000000Z\t{(1 << 100) + number * 7919:X}\tunknown\t/CN=x\n"
+                       for number in range(count))
+    (base / "number").write_text("02\n")
+    config = base / "ca.cnf"
+    config.write_text(f"[ca]\ndefault_ca=c\n[c]\ndatabase={base}/index.txt\ncrlnumber={base}/number\n"
+                      "default_md=sha256\n[e]\nauthorityKeyIdentifier=keyid\n")
+    run("openssl", "ca", "-gencrl", "-config", config, "-crlexts", "e", "-crldays", "30", "-cert", users.cert,
+        "-keyfile", users.key, "-out", base / "sub.pem")
+    run("openssl", "crl", "-in", base / "sub.pem", "-outform", "DER", "-out", folder / "sub.crl")
+    shutil.copy(users.crls / "root.pem", folder)
+    return folder
 
 
 def text(octets):
