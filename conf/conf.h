@@ -64,6 +64,12 @@ typedef char **conf_list;
 enum conf_sender_identity { CONF_IDENTITY_ENFORCE, CONF_IDENTITY_LOG, CONF_IDENTITY_OFF };
 enum conf_revocation { CONF_REVOCATION_REQUIRE, CONF_REVOCATION_PREFER, CONF_REVOCATION_OFF };
 enum conf_cache { CONF_CACHE_MEMORY, CONF_CACHE_REDIS, CONF_CACHE_NONE };
+enum conf_revocation_methods {
+    CONF_METHODS_CRL_OCSP,
+    CONF_METHODS_OCSP_CRL,
+    CONF_METHODS_CRL,
+    CONF_METHODS_OCSP
+};
 enum conf_log { CONF_LOG_STDERR, CONF_LOG_SYSLOG };
 enum conf_log_form { CONF_LOG_TEXT, CONF_LOG_JSON };
 enum conf_direction { CONF_DIRECTION_ANY, CONF_DIRECTION_OUT, CONF_DIRECTION_IN };

@@ -83,7 +83,7 @@ lookup_run(struct flow_services *services, const char *address, const char *trus
 {
     struct directory_lookup_question question = {
         .trust = flow_services_trust(services, trust),
-        .revocation = flow_names_revocation(services->conf->global.revocation_outbound),
+        .revocation = flow_names_revocation(&services->conf->global, CONF_DIRECTION_OUT),
         .policy = &services->leaf_policy,
         .now = clock_now_s(),
         .deadline_ms = clock_monotonic_ms() + CTL_PEOPLE_TIMEOUT_MS,

@@ -31,8 +31,8 @@ path_print_json(const struct pki_path_result *result)
         ctl_certificate_json(&json, step->certificate);
         ctl_json_text(&json, "source", step->source);
         ctl_json_text(&json, "revocation", step->revocation);
-        ctl_json_time(&json, "crl_this_update", step->crl_this_update);
-        ctl_json_time(&json, "crl_next_update", step->crl_next_update);
+        ctl_json_time(&json, "crl_this_update", step->this_update);
+        ctl_json_time(&json, "crl_next_update", step->next_update);
         ctl_json_close(&json);
     }
     ctl_json_close(&json);
@@ -50,8 +50,8 @@ path_print_text(const struct pki_path_result *result)
         char until[PKI_TIME_SIZE];
 
         printf("%zu: %s, revocation %s", i, step->source, step->revocation);
-        if (step->crl_next_update)
-            printf(", CRL until %s", pki_time_format(step->crl_next_update, until));
+        if (step->next_update)
+            printf(", CRL until %s", pki_time_format(step->next_update, until));
         putchar('\n');
         ctl_certificate_print(step->certificate);
     }
@@ -65,7 +65,7 @@ path_run(struct ctl_trust *trust, const char *path, bool json)
     struct pki_path_args args = { .trust = trust->trust,
                                   .untrusted = &trust->untrusted,
                                   .at = (time_t)trust->at,
-                                  .revocation = trust->mode,
+                                  .revocation = trust->rules,
                                   .allow_weak = trust->allow_weak,
                                   .policies = trust->policies.list,
                                   .explicit_policy = trust->explicit_policy,

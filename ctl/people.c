@@ -10,7 +10,7 @@ ctl_people_find(struct flow_services *services, const char *address, enum pki_us
     const struct directory_lookup_question question = {
         .address = address,
         .trust = flow_services_trust(services, trust),
-        .revocation = flow_names_revocation(services->conf->global.revocation_outbound),
+        .revocation = flow_names_revocation(&services->conf->global, CONF_DIRECTION_OUT),
         .policy = &services->leaf_policy,
         .now = clock_now_s(),
         .deadline_ms = clock_monotonic_ms() + CTL_PEOPLE_TIMEOUT_MS,

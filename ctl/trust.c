@@ -14,14 +14,13 @@ trust_load_mode(struct ctl_trust *trust)
 {
     static const char *const words[] = { "require", "prefer", "off" };
 
-    trust->mode = trust->services
-                      ? flow_names_revocation(trust->services->conf->global.revocation_inbound)
-                      : PKI_REVOCATION_REQUIRE;
+    if (trust->services)
+        trust->rules = flow_names_revocation(&trust->services->conf->global, CONF_DIRECTION_IN);
     if (!trust->revocation)
         return CTL_EXIT_YES;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (strcmp(words[i], trust->revocation) == 0) {
-            trust->mode = (enum pki_revocation)i;
+            trust->rules.mode = (enum pki_revocation)i;
             return CTL_EXIT_YES;
         }
     }

@@ -23,7 +23,7 @@ struct ctl_trust {
     struct pki_trust *own;          /* of the command line */
     const struct pki_trust *trust;  /* NULL: there are no anchors, nothing is trusted */
     struct pki_certificates untrusted;
-    enum pki_revocation mode;
+    struct pki_revocation_rules rules;
 };
 
 #define CTL_TRUST_OPTIONS(t)                                                                       \

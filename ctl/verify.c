@@ -131,14 +131,13 @@ verify_run(struct ctl_trust *trust, const char *path, bool json)
     args->trust_count = trust->trust ? 1 : 0;
     args->untrusted = &trust->untrusted;
     args->at = (time_t)trust->at;
-    args->revocation = trust->mode;
+    args->revocation = trust->rules;
     args->allow_weak = trust->allow_weak;
     args->policies = trust->policies.list;
     args->explicit_policy = trust->explicit_policy;
     args->inhibit_policy_mapping = trust->inhibit_policy_mapping;
     args->inhibit_any_policy = trust->inhibit_any_policy;
-    /* Without a configuration the message and the command line are all there is to go by. */
-    args->message_crls = !trust->services;
+    args->message_crls = true;
     if (trust->services) {
         args->leaf_policy = trust->services->leaf_policy;
         args->limit_opaque_bytes = trust->services->conf->global.max_opaque;

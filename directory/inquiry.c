@@ -44,25 +44,6 @@ inquiry_has(const struct directory_inquiry *inquiry, const struct pki_certificat
     return false;
 }
 
-static time_t
-earlier(time_t a, time_t b)
-{
-    return a == 0 || (b > 0 && b < a) ? b : a;
-}
-
-/* How long what a path rests on holds. */
-static time_t
-path_until(const struct pki_path_result *path, time_t leaf)
-{
-    time_t until = leaf;
-
-    for (size_t i = 0; i < path->count; i++) {
-        until = earlier(until, pki_certificate_get(path->steps[i].certificate)->not_after);
-        until = earlier(until, path->steps[i].crl_next_update);
-    }
-    return until;
-}
-
 /* Leaf rules first: they cost nothing. Then path and revocation. */
 static enum err_code
 inquiry_judge(const struct directory_inquiry *inquiry, const struct offer *offer,
@@ -83,12 +64,15 @@ inquiry_judge(const struct directory_inquiry *inquiry, const struct offer *offer
     code = pki_path_check(&(struct pki_path_args){ .trust = question->trust,
                                                    .leaf = certificate,
                                                    .untrusted = offer->untrusted,
+                                                   .source = offer->source,
                                                    .at = question->now,
-                                                   .revocation = question->revocation },
+                                                   .revocation = question->revocation,
+                                                   .evidence = question->evidence,
+                                                   .budget = question->budget },
                           &path, err);
     if (code == ERR_OK) {
         *out = path.answer;
-        *until = path_until(&path, *until);
+        *until = path.until > 0 ? path.until : *until;
     }
     pki_path_result_free(&path);
     return code;

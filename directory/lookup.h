@@ -47,7 +47,9 @@ struct directory_lookup_question {
     const char *address;           /* formatted */
     const struct pki_trust *trust; /* NULL: no path is asked for (only without a trust set in the
                                       configuration of smimectl's stand-alone commands) */
-    enum pki_revocation revocation;
+    struct pki_revocation_rules revocation;
+    struct pki_evidence *evidence;   /* as in pki/path.h, and so is the budget; borrowed */
+    struct pki_fetch_budget *budget; /* NULL: nobody is asked */
     const struct pki_leaf_policy *policy;
     time_t now;
     int64_t deadline_ms;                 /* of clock_monotonic_ms, for directories */

@@ -99,10 +99,13 @@ finding_ask(struct flow_services *services, const struct flow_finding_question *
             const struct directory_found *found, struct flow_finding *finding, struct err *err)
 {
     const struct conf_global *global = &services->conf->global;
+    struct pki_fetch_budget budget;
     struct directory_lookup_question lookup = {
         .address = question->address,
         .trust = flow_services_trust(services, question->trust),
-        .revocation = flow_names_revocation(global->revocation_outbound),
+        .revocation = flow_names_revocation(global, CONF_DIRECTION_OUT),
+        .evidence = services->evidence,
+        .budget = &budget,
         .policy = &services->leaf_policy,
         .now = clock_now_s(),
         .deadline_ms = clock_monotonic_ms() + global->facts_timeout,
@@ -111,6 +114,8 @@ finding_ask(struct flow_services *services, const struct flow_finding_question *
     struct err asked = ERR_INIT;
     enum err_code code;
 
+    pki_fetch_budget_init(&budget, (unsigned)global->facts_timeout,
+                          (unsigned)global->fetch_per_message, global->fetch_bytes_per_message);
     /* The lookup takes a missing trust set for "do not ask": here it means that nothing is trusted.
      */
     if (!lookup.trust) {

@@ -54,7 +54,10 @@ flow_inbound_new(struct flow_message *message, struct err *err)
     flow_verification_args_init(&args, global->spool_folder);
     args.trusts = inbound->trusts;
     args.trust_count = inbound->trust_count;
-    args.revocation = flow_names_revocation(global->revocation_inbound);
+    args.revocation = flow_names_revocation(global, CONF_DIRECTION_IN);
+    args.evidence = message->services->evidence;
+    args.budget = &inbound->budget;
+    args.message_crls = true;
     args.leaf_policy = message->services->leaf_policy;
     args.spool_memory_bytes = global->spool_memory;
     args.limit_opaque_bytes = global->max_opaque;
@@ -180,6 +183,19 @@ inbound_add_result(struct flow_message *message, const struct flow_verification_
     return code;
 }
 
+/* One for all that is asked about the message, and never beyond its own end. */
+static void
+inbound_open_budget(const struct flow_message *message, int64_t deadline_ms)
+{
+    const struct conf_global *global = &message->conf->global;
+    struct pki_fetch_budget *budget = &message->inbound->budget;
+
+    pki_fetch_budget_init(budget, (unsigned)global->facts_timeout,
+                          (unsigned)global->fetch_per_message, global->fetch_bytes_per_message);
+    if (budget->deadline_ms > deadline_ms)
+        budget->deadline_ms = deadline_ms;
+}
+
 static enum err_code
 inbound_verify(struct flow_message *message, struct flow_answer *answer, struct err *err)
 {
@@ -222,6 +238,7 @@ flow_inbound_finish(struct flow_message *message, int64_t deadline_ms, struct fl
     code = flow_forged_find(message->header, message->services->authserv_id, &message->edits,
                             &message->outcome.forged, &err);
     if (code == ERR_OK && inbound->verification) {
+        inbound_open_budget(message, deadline_ms);
         code = inbound_verify(message, answer, &err);
         message->outcome.crypto_ms = clock_monotonic_ms() - start;
         message->outcome.has_crypto = true;

@@ -19,7 +19,8 @@ struct flow_inbound {
     const struct pki_trust *
         *trusts; /* distinct sets of the recipients' rules; NULL entries: no such set */
     size_t trust_count;
-    const struct conf_rule *rule; /* that decided what happens */
+    struct pki_fetch_budget budget; /* what trust may ask for the message; nothing before its end */
+    const struct conf_rule *rule;   /* that decided what happens */
     enum policy_disposition disposition;
 };
 

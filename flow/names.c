@@ -3,11 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conf/conf.h"
 #include "flow/state.h"
 
-enum pki_revocation
-flow_names_revocation(int word)
+static enum pki_revocation
+names_mode(int word)
 {
     switch ((enum conf_revocation)word) {
     case CONF_REVOCATION_PREFER:
@@ -18,6 +17,45 @@ flow_names_revocation(int word)
         break;
     }
     return PKI_REVOCATION_REQUIRE;
+}
+
+static enum pki_revocation_methods
+names_methods(int word)
+{
+    switch ((enum conf_revocation_methods)word) {
+    case CONF_METHODS_OCSP_CRL:
+        return PKI_REVOCATION_OCSP_CRL;
+    case CONF_METHODS_CRL:
+        return PKI_REVOCATION_CRL;
+    case CONF_METHODS_OCSP:
+        return PKI_REVOCATION_OCSP;
+    case CONF_METHODS_CRL_OCSP:
+        break;
+    }
+    return PKI_REVOCATION_CRL_OCSP;
+}
+
+/* Up to a year (params.def), so it fits. */
+static unsigned
+names_seconds(int64_t duration_ms)
+{
+    return (unsigned)(duration_ms / 1000);
+}
+
+struct pki_revocation_rules
+flow_names_revocation(const struct conf_global *global, enum conf_direction direction)
+{
+    bool inbound = direction == CONF_DIRECTION_IN;
+
+    return (struct pki_revocation_rules){
+        .mode = names_mode(inbound ? global->revocation_inbound : global->revocation_outbound),
+        .methods = names_methods(global->revocation_methods),
+        .stale_s = names_seconds(inbound ? global->revocation_stale_inbound
+                                         : global->revocation_stale_outbound),
+        .giveup_s = names_seconds(global->revocation_giveup),
+        .crl_max_age_s = names_seconds(global->crl_max_age),
+        .ocsp_max_age_s = names_seconds(global->ocsp_max_age),
+    };
 }
 
 /* The remaining words stand in the same order in params.def and in smime/algorithm.h. */

@@ -5,13 +5,17 @@
 #ifndef FLOW_NAMES_H
 #define FLOW_NAMES_H
 
+#include "conf/conf.h"
 #include "pki/path.h"
 #include "smime/algorithm.h"
 
 struct flow_message;
 
+/* How revocation is judged in a direction. */
+struct pki_revocation_rules flow_names_revocation(const struct conf_global *global,
+                                                  enum conf_direction direction);
+
 /* From the index of an ENUM parameter; what is out of range becomes the strictest. */
-enum pki_revocation flow_names_revocation(int word);
 enum smime_digest flow_names_digest(int word);
 enum smime_signature flow_names_signature(int word);
 enum smime_cipher flow_names_cipher(int word);

@@ -22,9 +22,20 @@ signer_allow_weak(const struct flow_verification_args *args, struct pki_answer *
 /* What all signers of a message are judged with. */
 struct signer_round {
     const struct flow_verification_args *args;
-    struct pki_certificates untrusted; /* of the message and of the caller */
-    STACK_OF(X509_CRL) * crls;         /* likewise; holds no references of its own */
+    struct pki_certificates untrusted;       /* of the message and of the caller */
+    const STACK_OF(X509_CRL) * message_crls; /* borrowed */
 };
+
+/* Nothing is asked of the network for a signer who is refused already. */
+static struct pki_fetch_budget *
+signer_find_budget(const struct signer_round *round, const struct flow_verification_signer *signer)
+{
+    bool refused = signer->smime->state != SMIME_SIGNATURE_OK ||
+                   signer->leaf.status != PKI_STATUS_OK ||
+                   signer->algorithm.status != PKI_STATUS_OK;
+
+    return refused ? NULL : round->args->budget;
+}
 
 static enum err_code
 signer_load_path(const struct signer_round *round, struct flow_verification_signer *signer,
@@ -36,9 +47,12 @@ signer_load_path(const struct signer_round *round, struct flow_verification_sign
     struct pki_path_args path = {
         .leaf = signer->smime->certificate,
         .untrusted = &round->untrusted,
-        .crls = round->crls,
+        .crls = args->crls,
+        .message_crls = round->message_crls,
         .at = args->at,
         .revocation = args->revocation,
+        .evidence = args->evidence,
+        .budget = signer_find_budget(round, signer),
         .allow_weak = args->allow_weak,
         .policies = args->policies,
         .explicit_policy = args->explicit_policy,
@@ -115,20 +129,6 @@ signer_load_one(const struct signer_round *round, const struct flow_from *from,
 }
 
 static enum err_code
-signer_add_crls(struct signer_round *round, const STACK_OF(X509_CRL) * more, struct err *err)
-{
-    int i;
-
-    for (i = 0; more && i < sk_X509_CRL_num(more); i++) {
-        if (!round->crls)
-            round->crls = sk_X509_CRL_new_null();
-        if (!round->crls || sk_X509_CRL_push(round->crls, sk_X509_CRL_value(more, i)) <= 0)
-            return err_set(err, ERR_NOMEM, "memory for CRLs");
-    }
-    return ERR_OK;
-}
-
-static enum err_code
 signer_add_certificates(struct signer_round *round, const struct pki_certificates *more,
                         struct err *err)
 {
@@ -144,7 +144,8 @@ enum err_code
 flow_signer_load(const struct flow_verification_args *args, const struct smime_verify_result *smime,
                  struct flow_verification_result *result, struct err *err)
 {
-    struct signer_round round = { .args = args };
+    struct signer_round round = { .args = args,
+                                  .message_crls = args->message_crls ? smime->crls : NULL };
     enum err_code code;
     size_t i;
 
@@ -156,17 +157,12 @@ flow_signer_load(const struct flow_verification_args *args, const struct smime_v
     code = signer_add_certificates(&round, &smime->certificates, err);
     if (code == ERR_OK)
         code = signer_add_certificates(&round, args->untrusted, err);
-    if (code == ERR_OK)
-        code = signer_add_crls(&round, args->crls, err);
-    if (code == ERR_OK && args->message_crls)
-        code = signer_add_crls(&round, smime->crls, err);
     for (i = 0; code == ERR_OK && i < smime->count; i++) {
         result->signers[i].smime = &smime->signers[i];
         result->count = i + 1;
         code = signer_load_one(&round, &result->from, &result->signers[i], err);
     }
     pki_certificates_free(&round.untrusted);
-    sk_X509_CRL_free(round.crls);
     return code;
 }
 

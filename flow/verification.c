@@ -38,7 +38,7 @@ void
 flow_verification_args_init(struct flow_verification_args *args, const char *spool_folder)
 {
     *args = (struct flow_verification_args){
-        .revocation = PKI_REVOCATION_REQUIRE,
+        .revocation = { .mode = PKI_REVOCATION_REQUIRE },
         .leaf_policy = { .fold_local = true, .rsa_bits_min = VERIFICATION_RSA_BITS },
         .spool_folder = spool_folder,
         .spool_memory_bytes = VERIFICATION_SPOOL_MEMORY,

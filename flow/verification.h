@@ -36,11 +36,13 @@ struct flow_verification_args {
                                            may be NULL; borrowed until free */
     const STACK_OF(X509_CRL) *
         crls; /* more CRLs (smimectl --crl); may be NULL; borrowed until free */
-    /* CRLs that came inside the message are candidates too; the newest of all wins. Off in the mail
-     * flow: where we hold none, the sender would choose the CRL he is judged by. */
+    /* CRLs that came inside the message are candidates too, by the rule of pki/revocation.h: where
+     * another source is named, they do not count alone. */
     bool message_crls;
     time_t at; /* when it must be valid; 0: now */
-    enum pki_revocation revocation;
+    struct pki_revocation_rules revocation;
+    struct pki_evidence *evidence;   /* as in pki/path.h; borrowed until free */
+    struct pki_fetch_budget *budget; /* likewise; NULL: nobody is asked */
     bool allow_weak;             /* historic corpora only: weak algorithms and keys are accepted */
     const char *const *policies; /* RFC 5280 6.1.1, as in pki/path.h; borrowed until free */
     bool explicit_policy, inhibit_policy_mapping, inhibit_any_policy;

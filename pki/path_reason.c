@@ -4,7 +4,7 @@
 
 #include <openssl/x509_vfy.h>
 
-#include "pki/path_hooks.h"
+#include "pki/path_search.h"
 
 struct row {
     int code;

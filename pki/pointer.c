@@ -225,6 +225,16 @@ pki_pointers_parse_crl(const X509_CRL *crl, struct pki_pointers **out, struct er
     return extensions_parse(X509_CRL_get0_extensions(crl), out, err);
 }
 
+bool
+pki_pointers_name_status(const struct pki_pointers *pointers)
+{
+    for (size_t i = 0; i < pointers->point_count; i++) {
+        if (pointers->points[i].urls.count > 0)
+            return true;
+    }
+    return pointers->ocsp.count > 0;
+}
+
 void
 pki_pointers_free(struct pki_pointers **pointers)
 {

@@ -55,6 +55,9 @@ ERR_CHECKED enum err_code pki_pointers_parse(const X509 *x509, struct pki_pointe
                                              struct err *err);
 void pki_pointers_free(struct pki_pointers **pointers);
 
+/* Is any place named where the status could be asked? */
+bool pki_pointers_name_status(const struct pki_pointers *pointers);
+
 /* freshestCRL of a complete CRL. The spans are borrowed from the CRL's own copy: free as above. */
 ERR_CHECKED enum err_code pki_pointers_parse_crl(const X509_CRL *crl, struct pki_pointers **out,
                                                  struct err *err);

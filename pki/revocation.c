@@ -291,6 +291,18 @@ names_find(const struct pki_revocation_question *question, const CRL_DIST_POINTS
 }
 
 static bool
+offer_listed(STACK_OF(X509_CRL) * list, const STACK_OF(X509_CRL) * more, const X509_NAME *name,
+             time_t at)
+{
+    for (int i = 0; more && i < sk_X509_CRL_num(more); i++) {
+        X509_CRL *crl = sk_X509_CRL_value(more, i);
+        if (X509_NAME_cmp(X509_CRL_get_issuer(crl), name) == 0 && !offer(list, crl, at))
+            return false;
+    }
+    return true;
+}
+
+static bool
 offer_named(STACK_OF(X509_CRL) * list, const struct pki_revocation_set *set,
             const struct pki_revocation_question *question, const X509_NAME *name)
 {
@@ -298,12 +310,55 @@ offer_named(STACK_OF(X509_CRL) * list, const struct pki_revocation_set *set,
         if (!offer(list, sk_X509_CRL_value(set->crls, i), question->at))
             return false;
     }
-    for (int i = 0; question->more && i < sk_X509_CRL_num(question->more); i++) {
-        X509_CRL *crl = sk_X509_CRL_value(question->more, i);
-        if (X509_NAME_cmp(X509_CRL_get_issuer(crl), name) == 0 && !offer(list, crl, question->at))
+    for (size_t i = 0; i < sizeof question->more / sizeof *question->more; i++) {
+        if (!offer_listed(list, question->more[i], name, question->at))
             return false;
     }
     return true;
+}
+
+static bool
+revokes(const X509_CRL *crl, const X509 *certificate)
+{
+    struct pki_crl_entry entry;
+    struct err ignored = ERR_INIT;
+
+    return certificate && pki_crl_find(crl, certificate, &entry, &ignored) == ERR_OK;
+}
+
+/* May a CRL of the message speak, beside those that are candidates without it? */
+static bool
+message_counts(const STACK_OF(X509_CRL) * held, X509_CRL *crl,
+               const struct pki_revocation_question *question)
+{
+    if (question->message_alone || revokes(crl, question->certificate))
+        return true;
+    for (int i = 0; i < sk_X509_CRL_num(held); i++) {
+        const X509_CRL *have = sk_X509_CRL_value(held, i);
+        if (!pki_crl_is_delta(have) && same_scope(crl, have) &&
+            pki_crl_next_update(have) >= question->at)
+            return true;
+    }
+    return false;
+}
+
+static bool
+offer_message(STACK_OF(X509_CRL) * list, const struct pki_revocation_question *question,
+              const X509_NAME *const *names, size_t name_count)
+{
+    STACK_OF(X509_CRL) *held = sk_X509_CRL_dup(list);
+    bool done = held != NULL;
+
+    for (int i = 0; done && i < sk_X509_CRL_num(question->message); i++) {
+        X509_CRL *crl = sk_X509_CRL_value(question->message, i);
+        bool named = false;
+        for (size_t n = 0; n < name_count; n++)
+            named |= X509_NAME_cmp(X509_CRL_get_issuer(crl), names[n]) == 0;
+        if (named && message_counts(held, crl, question))
+            done = offer(list, crl, question->at);
+    }
+    sk_X509_CRL_free(held);
+    return done;
 }
 
 STACK_OF(X509_CRL) * pki_revocation_find(const struct pki_revocation_set *set,
@@ -313,15 +368,19 @@ STACK_OF(X509_CRL) * pki_revocation_find(const struct pki_revocation_set *set,
     STACK_OF(X509_CRL) *list = sk_X509_CRL_new_null();
     CRL_DIST_POINTS *points = NULL;
     size_t count;
+    bool done;
 
     if (question->certificate)
         points = X509_get_ext_d2i(question->certificate, NID_crl_distribution_points, NULL, NULL);
     count = names_find(question, points, names);
-    for (size_t i = 0; list && i < count; i++) {
-        if (!offer_named(list, set, question, names[i])) {
-            sk_X509_CRL_pop_free(list, X509_CRL_free);
-            list = NULL;
-        }
+    done = list != NULL;
+    for (size_t i = 0; done && i < count; i++)
+        done = offer_named(list, set, question, names[i]);
+    if (done && question->message)
+        done = offer_message(list, question, names, count);
+    if (!done) {
+        sk_X509_CRL_pop_free(list, X509_CRL_free);
+        list = NULL;
     }
     CRL_DIST_POINTS_free(points);
     pki_crypto_reset();

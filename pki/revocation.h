@@ -45,9 +45,15 @@ ERR_CHECKED enum err_code pki_revocation_load(struct pki_revocation_set *set, co
                                               struct err *err);
 
 struct pki_revocation_question {
-    const X509 *certificate;         /* whose status is asked; NULL: any of that issuer */
-    const X509_NAME *issuer;         /* of that certificate */
-    const STACK_OF(X509_CRL) * more; /* further candidates, or NULL */
+    const X509 *certificate;            /* whose status is asked; NULL: any of that issuer */
+    const X509_NAME *issuer;            /* of that certificate */
+    const STACK_OF(X509_CRL) * more[2]; /* further candidates, or NULL */
+    /* CRLs that the sender of a message chose, or NULL. One counts where it is like one of the
+     * others that is in date (the newer wins), where it revokes the certificate, or where there is
+     * nothing else to ask: `message_alone`. Else a signer who embeds an old CRL would keep us from
+     * asking for the new one. */
+    const STACK_OF(X509_CRL) * message;
+    bool message_alone;
     time_t at;
 };
 

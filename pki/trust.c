@@ -29,7 +29,7 @@ struct pki_trust {
     atomic_uint references;
     char *name;
     X509_STORE *store;
-    X509_STORE_CTX_cert_crl_fn cert_crl; /* the library's own, which our hook calls */
+    struct pki_path_library library; /* its own functions, which our hooks call */
     struct pki_certificates anchors, intermediates;
     struct pki_revocation_set *revocation;
     char **crl_paths;     /* files and folders, NULL-terminated */
@@ -142,7 +142,7 @@ store_new(struct pki_trust *trust, struct err *err)
         if (!X509_STORE_add_cert(trust->store, pki_certificate_get0_x509(trust->anchors.list[i])))
             return pki_crypto_fail(err, ERR_NOMEM, "a trust anchor cannot be added");
     }
-    return pki_path_hooks_set(trust->store, &trust->cert_crl, err);
+    return pki_path_hooks_set(trust->store, &trust->library, err);
 }
 
 /* Intermediates whose keys have the parameters of their issuers. */
@@ -242,6 +242,12 @@ pki_trust_crl_count(const struct pki_trust *trust)
 }
 
 bool
+pki_trust_has_crls(const struct pki_trust *trust)
+{
+    return trust->crl_paths && trust->crl_paths[0];
+}
+
+bool
 pki_trust_is_stale(const struct pki_trust *trust)
 {
     struct stamps now = { .list = NULL };
@@ -259,10 +265,10 @@ pki_trust_get0_store(const struct pki_trust *trust)
     return trust->store;
 }
 
-X509_STORE_CTX_cert_crl_fn
-pki_trust_get0_cert_crl(const struct pki_trust *trust)
+const struct pki_path_library *
+pki_trust_get0_library(const struct pki_trust *trust)
 {
-    return trust->cert_crl;
+    return &trust->library;
 }
 
 const struct pki_revocation_set *

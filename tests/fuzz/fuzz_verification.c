@@ -21,7 +21,7 @@ on_header(void *context, const struct mime_header *header, struct err *err)
     struct flow_verification_args args;
 
     flow_verification_args_init(&args, "/tmp");
-    args.revocation = PKI_REVOCATION_OFF;
+    args.revocation.mode = PKI_REVOCATION_OFF;
     args.limit_opaque_bytes = 1 << 18;
     return flow_verification_new(&args, header, &run->verification, err);
 }

@@ -262,7 +262,7 @@ world_ask(struct world *world, const char *address, bool all)
         world->lookup,
         &(struct directory_lookup_question){ .address = address,
                                              .trust = world->trust,
-                                             .revocation = PKI_REVOCATION_REQUIRE,
+                                             .revocation = { .mode = PKI_REVOCATION_REQUIRE },
                                              .policy = &policy,
                                              .now = time(NULL),
                                              .all = all },
@@ -748,7 +748,7 @@ ask_often(void *context)
             lookup,
             &(struct directory_lookup_question){ .address = address,
                                                  .trust = world->trust,
-                                                 .revocation = PKI_REVOCATION_REQUIRE,
+                                                 .revocation = { .mode = PKI_REVOCATION_REQUIRE },
                                                  .policy = &policy,
                                                  .now = time(NULL) },
             &result, &err);

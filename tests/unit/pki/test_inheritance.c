@@ -208,7 +208,7 @@ a_path_of_heirs_holds_and_is_weak(void **state)
                                           .untrusted = configured ? NULL : &untrusted,
                                           .allow_weak = weak };
             struct pki_path_result result;
-            args.revocation = PKI_REVOCATION_OFF;
+            args.revocation.mode = PKI_REVOCATION_OFF;
             assert_int_equal(pki_path_check(&args, &result, &err), ERR_OK);
             assert_string_equal(result.answer.reason, weak ? "ok" : "weak-algorithm");
             assert_int_equal(result.count, 3);

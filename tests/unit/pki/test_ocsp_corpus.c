@@ -108,7 +108,7 @@ issuer_is_trusted(const struct pki_certificate *issuer, const char *anchor, cons
         pki_path_check(&(struct pki_path_args){ .trust = trust,
                                                 .leaf = issuer,
                                                 .at = at,
-                                                .revocation = PKI_REVOCATION_OFF,
+                                                .revocation = { .mode = PKI_REVOCATION_OFF },
                                                 .allow_weak = true },
                        &result, &err) != ERR_OK)
         fail_msg("%s", err.text);

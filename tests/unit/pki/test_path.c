@@ -20,8 +20,8 @@ a_good_path_is_told_step_by_step(void **state)
     assert_string_equal(result.steps[0].revocation, "good");
     assert_string_equal(result.steps[1].revocation, "good");
     assert_string_equal(result.steps[2].revocation, "anchor");
-    assert_true(result.steps[0].crl_this_update > 0);
-    assert_true(result.steps[0].crl_next_update > result.steps[0].crl_this_update);
+    assert_true(result.steps[0].this_update > 0);
+    assert_true(result.steps[0].next_update > result.steps[0].this_update);
     assert_string_equal(pki_certificate_get(result.steps[1].certificate)->subject,
                         "CN=Path CA,O=Testca");
     pki_path_result_free(&result);
@@ -128,7 +128,7 @@ expect_below(const struct testca_args *args, const struct testca_args *leaf_args
     testca_init_below(&special, &root, "Special CA", args);
     testca_issue(&special, leaf_args ? leaf_args : &usual, &bob);
     testca_pem(folder, "intermediates.pem", 0644, NULL, special.x509, NULL, NULL);
-    path.revocation = PKI_REVOCATION_OFF;
+    path.revocation.mode = PKI_REVOCATION_OFF;
     expect(bob.x509, path, reason, status);
     testca_leaf_free(&bob);
     testca_free(&special);
@@ -236,7 +236,7 @@ an_anchor_may_be_signed_as_it_likes(void **state)
     testca_init_below(&old, NULL, "Old Root", &(struct testca_args){ .digest = "SHA1" });
     testca_issue(&old, &(struct testca_args){ .cn = "Bob" }, &bob);
     testca_pem(folder, "anchors.pem", 0644, NULL, old.x509, NULL, NULL);
-    expect(bob.x509, (struct pki_path_args){ .revocation = PKI_REVOCATION_OFF }, "ok",
+    expect(bob.x509, (struct pki_path_args){ .revocation = { .mode = PKI_REVOCATION_OFF } }, "ok",
            PKI_STATUS_OK);
     testca_leaf_free(&bob);
     testca_free(&old);
@@ -264,7 +264,8 @@ a_path_has_ten_intermediates_at_most(void **state)
         struct testca_leaf bob;
         testca_issue(&chain[i], &(struct testca_args){ .cn = "Bob" }, &bob);
         check(bob.x509,
-              (struct pki_path_args){ .untrusted = &extra, .revocation = PKI_REVOCATION_OFF },
+              (struct pki_path_args){ .untrusted = &extra,
+                                      .revocation = { .mode = PKI_REVOCATION_OFF } },
               &result);
         assert_string_equal(result.answer.reason, i == 9 ? "ok" : "path-too-long");
         assert_true(result.count <= PKI_PATH_DEPTH + 2);
@@ -304,8 +305,9 @@ a_policy_tree_that_explodes_is_the_senders_fault(void **state)
     bob_args.extra[0] = args.extra[0];
     testca_issue(&chain[9], &bob_args, &bob);
     expect(bob.x509,
-           (struct pki_path_args){
-               .untrusted = &extra, .explicit_policy = true, .revocation = PKI_REVOCATION_OFF },
+           (struct pki_path_args){ .untrusted = &extra,
+                                   .explicit_policy = true,
+                                   .revocation = { .mode = PKI_REVOCATION_OFF } },
            "policy", PKI_STATUS_INVALID);
     testca_leaf_free(&bob);
     for (int i = 0; i < 10; i++)
@@ -325,8 +327,8 @@ a_path_length_constraint_holds(void **state)
     testca_init_below(&lower, &upper, "Lower", NULL);
     testca_issue(&lower, &(struct testca_args){ .cn = "Bob" }, &bob);
     testca_pem(folder, "intermediates.pem", 0644, NULL, upper.x509, lower.x509, NULL);
-    expect(bob.x509, (struct pki_path_args){ .revocation = PKI_REVOCATION_OFF }, "path-too-long",
-           PKI_STATUS_INVALID);
+    expect(bob.x509, (struct pki_path_args){ .revocation = { .mode = PKI_REVOCATION_OFF } },
+           "path-too-long", PKI_STATUS_INVALID);
     testca_leaf_free(&bob);
     testca_free(&lower);
     testca_free(&upper);
@@ -345,8 +347,8 @@ authorities_that_certify_each_other_come_to_an_end(void **state)
     testca_init_below(&two_by_one, &one, "Two", &(struct testca_args){ .key = two.key });
     testca_issue(&one, &(struct testca_args){ .cn = "Bob" }, &bob);
     testca_pem(folder, "intermediates.pem", 0644, NULL, one_by_two.x509, two_by_one.x509, NULL);
-    expect(bob.x509, (struct pki_path_args){ .revocation = PKI_REVOCATION_OFF }, "untrusted",
-           PKI_STATUS_INVALID);
+    expect(bob.x509, (struct pki_path_args){ .revocation = { .mode = PKI_REVOCATION_OFF } },
+           "untrusted", PKI_STATUS_INVALID);
     testca_leaf_free(&bob);
     testca_free(&one);
     testca_free(&two);

@@ -156,7 +156,7 @@ run(const struct pki_trust *trust, const struct test *t, struct pki_answer *out)
                                   .untrusted = &others,
                                   .crls = crls,
                                   .at = at,
-                                  .revocation = PKI_REVOCATION_REQUIRE,
+                                  .revocation = { .mode = PKI_REVOCATION_REQUIRE },
                                   .allow_weak = true,
                                   .policies = t->policy_list[0] ? t->policy_list : NULL,
                                   .explicit_policy = t->explicit_policy,

@@ -10,12 +10,14 @@ a_missing_crl_is_temporary_preferred_or_off(void **state)
 
     crl_store("root.crl", &root, NULL);
     expect(leaf.x509, (struct pki_path_args){ .at = 0 }, "revocation-unknown", PKI_STATUS_TEMP);
-    check(leaf.x509, (struct pki_path_args){ .revocation = PKI_REVOCATION_PREFER }, &result);
+    check(leaf.x509, (struct pki_path_args){ .revocation = { .mode = PKI_REVOCATION_PREFER } },
+          &result);
     assert_string_equal(result.answer.reason, "ok");
     assert_string_equal(result.steps[0].revocation, "unknown");
     assert_string_equal(result.steps[1].revocation, "good");
     pki_path_result_free(&result);
-    check(leaf.x509, (struct pki_path_args){ .revocation = PKI_REVOCATION_OFF }, &result);
+    check(leaf.x509, (struct pki_path_args){ .revocation = { .mode = PKI_REVOCATION_OFF } },
+          &result);
     assert_string_equal(result.answer.reason, "ok");
     assert_string_equal(result.steps[0].revocation, "off");
     pki_path_result_free(&result);
@@ -37,9 +39,9 @@ revoked_is_final_also_where_crls_are_only_preferred(void **state)
     struct pki_path_result result;
 
     crl_store("ca.crl", &ca, &(struct testca_crl_args){ .revoked = revoked });
-    expect(leaf.x509, (struct pki_path_args){ .revocation = PKI_REVOCATION_PREFER }, "revoked",
-           PKI_STATUS_INVALID);
-    expect(leaf.x509, (struct pki_path_args){ .revocation = PKI_REVOCATION_OFF }, "ok",
+    expect(leaf.x509, (struct pki_path_args){ .revocation = { .mode = PKI_REVOCATION_PREFER } },
+           "revoked", PKI_STATUS_INVALID);
+    expect(leaf.x509, (struct pki_path_args){ .revocation = { .mode = PKI_REVOCATION_OFF } }, "ok",
            PKI_STATUS_OK);
     /* The root's CRL is missing, and still: revoked, not "ask again". */
     check(leaf.x509, (struct pki_path_args){ .at = 0 }, &result);
@@ -71,8 +73,13 @@ an_expired_crl_is_temporary_but_what_it_revokes_stays_revoked(void **state)
               &(struct testca_crl_args){ .this_update = now - 9000, .next_update = now - 100 });
     expect(leaf.x509, (struct pki_path_args){ .at = 0 }, "crl-expired", PKI_STATUS_TEMP);
     expect(leaf.x509, (struct pki_path_args){ .at = now - 200 }, "ok", PKI_STATUS_OK);
-    expect(leaf.x509, (struct pki_path_args){ .revocation = PKI_REVOCATION_PREFER }, "ok",
-           PKI_STATUS_OK);
+    expect(
+        leaf.x509,
+        (struct pki_path_args){ .revocation = { .mode = PKI_REVOCATION_PREFER, .stale_s = 200 } },
+        "ok", PKI_STATUS_OK);
+    expect(leaf.x509,
+           (struct pki_path_args){ .revocation = { .mode = PKI_REVOCATION_PREFER, .stale_s = 50 } },
+           "crl-expired", PKI_STATUS_TEMP);
     crl_store("ca.crl", &ca,
               &(struct testca_crl_args){
                   .this_update = now - 9000, .next_update = now - 100, .revoked = revoked });

@@ -85,9 +85,10 @@ every_certificate_is_judged_as_the_rfc_describes_it(void **state)
         assert_string_equal(answer.reason, cases[i].encrypt);
         pki_certificate_check(leaf.list[0], PKI_USE_SIGN, "eve@smime.example", at, &usual, &answer);
         assert_string_equal(answer.reason, "cert-wrong-address");
-        struct pki_path_args args = {
-            .trust = trust, .leaf = leaf.list[0], .at = at, .revocation = PKI_REVOCATION_OFF
-        };
+        struct pki_path_args args = { .trust = trust,
+                                      .leaf = leaf.list[0],
+                                      .at = at,
+                                      .revocation = { .mode = PKI_REVOCATION_OFF } };
         assert_int_equal(pki_path_check(&args, &result, &err), ERR_OK);
         assert_string_equal(result.answer.reason, "ok");
         pki_path_result_free(&result);
@@ -108,7 +109,7 @@ a_cross_certificate_leads_to_the_other_authority(void **state)
     struct pki_path_result result;
     struct err err = ERR_INIT;
     struct pki_path_args args = {
-        .trust = trust, .leaf = leaf.list[0], .at = at, .revocation = PKI_REVOCATION_OFF
+        .trust = trust, .leaf = leaf.list[0], .at = at, .revocation = { .mode = PKI_REVOCATION_OFF }
     };
 
     assert_int_equal(pki_path_check(&args, &result, &err), ERR_OK);
