@@ -172,8 +172,10 @@ append_distinct(struct directory_people *people, size_t limit, struct directory_
         if (out->count == limit)
             return err_set(err, ERR_LIMIT, "searches of a group find more than %zu entries", limit);
         code = directory_person_get(people->list[i], &entry, err);
-        if (code == ERR_OK)
+        if (code == ERR_OK) {
+            entry->question = people->list[i]->question;
             code = directory_entries_append(out, entry, err);
+        }
         if (code != ERR_OK)
             directory_entry_free(&entry);
     }
@@ -206,8 +208,11 @@ ldap_find_urls(struct directory *directory, const struct directory_questions *qu
         if (code == ERR_OK && searches[i].outcome == DIRECTORY_LDAP_OVER)
             code = err_set(err, ERR_LIMIT, "%.200s finds more than %zu entries", questions->list[i],
                            limit);
+        size_t first = people.count;
         if (code == ERR_OK)
             code = directory_people_append(&people, ldap->schema, &searches[i], err);
+        for (size_t k = first; k < people.count; k++)
+            people.list[k]->question = i;
     }
     if (code == ERR_OK)
         code = append_distinct(&people, limit, out, err);

@@ -30,6 +30,7 @@ struct directory_person {
     bool parsed; /* `certificates` and `bad` are filled */
     struct pki_certificates certificates;
     size_t bad;
+    size_t question; /* of find_urls: the one that found it */
 };
 
 /* Makes an entry of a record, which may have neither address nor login: a member without address is
