@@ -17,6 +17,7 @@ struct expand {
     const struct flow_finding **people; /* of a node that is a member */
     bool *shown, *on_path;              /* groups */
     struct ctl_json *json;              /* NULL: text */
+    struct directory_counts counts;     /* of the servers that were asked */
 };
 
 static const char *
@@ -145,6 +146,8 @@ print_json(struct expand *expand, const char *address)
     ctl_json_number(&json, "depth", group->depth);
     ctl_json_number(&json, "without_address", (int64_t)group->without_address);
     ctl_json_number(&json, "unknown", (int64_t)group->unknown);
+    ctl_json_number(&json, "waits", (int64_t)expand->counts.waits);
+    ctl_json_number(&json, "searches", (int64_t)expand->counts.searches);
     ctl_json_open(&json, "tree", '[');
     print_tree(expand, 0, 0);
     ctl_json_close(&json);
@@ -170,6 +173,10 @@ print_text(struct expand *expand)
     }
     printf("%zu groups in %u levels, %zu people without an address, %zu in no directory\n",
            group->group_count, group->depth, group->without_address, group->unknown);
+    if (expand->counts.waits > 0)
+        printf("directory servers were waited for %llu times, for %llu searches\n",
+               (unsigned long long)expand->counts.waits,
+               (unsigned long long)expand->counts.searches);
 }
 
 static int
@@ -183,7 +190,8 @@ exit_code(const struct flow_finding *finding)
 }
 
 static int
-expand_print(const struct flow_finding *finding, const char *address, bool as_json)
+expand_print(struct flow_services *services, const struct flow_finding *finding,
+             const char *address, bool as_json)
 {
     size_t count = finding->group->count;
     struct expand expand = { .finding = finding,
@@ -192,6 +200,7 @@ expand_print(const struct flow_finding *finding, const char *address, bool as_js
                              .on_path = calloc(count, sizeof *expand.on_path) };
     int code = CTL_EXIT_TEMP;
 
+    directory_lookup_get_counts(services->lookup, &expand.counts);
     if (!expand.people || !expand.shown || !expand.on_path) {
         ctl_say("no memory for the tree");
     } else {
@@ -227,7 +236,7 @@ expand_run(struct flow_services *services, const char *address, const char *trus
     if (found != ERR_OK || flow_finding_load(services, &question, NULL, &finding, &err) != ERR_OK)
         return ctl_fail(&err);
     if (finding->group) {
-        code = expand_print(finding, formatted, as_json);
+        code = expand_print(services, finding, formatted, as_json);
     } else {
         bool temp = finding->known == POLICY_UNKNOWN;
 
