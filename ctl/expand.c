@@ -17,7 +17,7 @@ struct expand {
     const struct flow_finding **people; /* of a node that is a member */
     bool *shown, *on_path;              /* groups */
     struct ctl_json *json;              /* NULL: text */
-    struct directory_counts counts;     /* of the servers that were asked */
+    uint64_t waits, searches;           /* of the servers that were asked */
 };
 
 static const char *
@@ -146,8 +146,8 @@ print_json(struct expand *expand, const char *address)
     ctl_json_number(&json, "depth", group->depth);
     ctl_json_number(&json, "without_address", (int64_t)group->without_address);
     ctl_json_number(&json, "unknown", (int64_t)group->unknown);
-    ctl_json_number(&json, "waits", (int64_t)expand->counts.waits);
-    ctl_json_number(&json, "searches", (int64_t)expand->counts.searches);
+    ctl_json_number(&json, "waits", (int64_t)expand->waits);
+    ctl_json_number(&json, "searches", (int64_t)expand->searches);
     ctl_json_open(&json, "tree", '[');
     print_tree(expand, 0, 0);
     ctl_json_close(&json);
@@ -173,10 +173,9 @@ print_text(struct expand *expand)
     }
     printf("%zu groups in %u levels, %zu people without an address, %zu in no directory\n",
            group->group_count, group->depth, group->without_address, group->unknown);
-    if (expand->counts.waits > 0)
+    if (expand->waits > 0)
         printf("directory servers were waited for %llu times, for %llu searches\n",
-               (unsigned long long)expand->counts.waits,
-               (unsigned long long)expand->counts.searches);
+               (unsigned long long)expand->waits, (unsigned long long)expand->searches);
 }
 
 static int
@@ -200,7 +199,14 @@ expand_print(struct flow_services *services, const struct flow_finding *finding,
                              .on_path = calloc(count, sizeof *expand.on_path) };
     int code = CTL_EXIT_TEMP;
 
-    directory_lookup_get_counts(services->lookup, &expand.counts);
+    for (size_t i = 0; i < directory_lookup_directory_count(services->lookup); i++) {
+        struct directory_counts counts;
+        const char *name;
+
+        directory_lookup_get_counts(services->lookup, i, &name, &counts);
+        expand.waits += counts.waits;
+        expand.searches += counts.searches;
+    }
     if (!expand.people || !expand.shown || !expand.on_path) {
         ctl_say("no memory for the tree");
     } else {

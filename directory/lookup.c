@@ -157,25 +157,6 @@ directory_lookup_person(struct directory_lookup *lookup, const char *address, co
     return err_set(err, ERR_NOTFOUND, "%.200s is in no directory", login ? login : address);
 }
 
-void
-directory_lookup_get_counts(const struct directory_lookup *lookup, struct directory_counts *out)
-{
-    *out = (struct directory_counts){ 0 };
-    for (size_t i = 0; i < lookup->directory_count; i++) {
-        struct directory_counts one = { 0 };
-
-        directory_get_counts(lookup->directories[i], &one);
-        out->waits += one.waits;
-        out->searches += one.searches;
-        out->entries += one.entries;
-        out->connects += one.connects;
-        out->failures += one.failures;
-        out->hits += one.hits;
-        out->misses += one.misses;
-        out->stale += one.stale;
-    }
-}
-
 bool
 directory_lookup_holds(const struct directory_lookup *lookup, const char *address)
 {

@@ -97,10 +97,6 @@ ERR_CHECKED enum err_code directory_lookup_person(struct directory_lookup *looku
                                                   struct err *err);
 size_t directory_lookup_directory_count(const struct directory_lookup *lookup);
 
-/* What all of them counted, together. */
-void directory_lookup_get_counts(const struct directory_lookup *lookup,
-                                 struct directory_counts *out);
-
 /* Is there a certificate for `address` in the keyring or a certificate folder (unjudged)? */
 bool directory_lookup_holds(const struct directory_lookup *lookup, const char *address);
 

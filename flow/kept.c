@@ -12,9 +12,9 @@
 
 struct flow_kept_item {
     struct flow_finding *finding;
-    int64_t fresh_ms, stale_ms; /* until then, on clock_monotonic_ms */
-    bool broken;                /* the table could not take it */
-    UT_hash_handle hh;          /* in the order of their last use */
+    int64_t fresh_ms;  /* until then, on clock_monotonic_ms */
+    bool broken;       /* the table could not take it */
+    UT_hash_handle hh; /* in the order of their last use */
     char key[];
 };
 
@@ -23,8 +23,7 @@ flow_kept_init(struct flow_kept *kept, const struct conf_global *global)
 {
     *kept = (struct flow_kept){ .limit = (size_t)global->resolve_cache,
                                 .life_ms = global->resolve_life,
-                                .negative_ms = global->resolve_life_negative,
-                                .stale_ms = global->resolve_stale };
+                                .negative_ms = global->resolve_life_negative };
 }
 
 static size_t
@@ -90,19 +89,10 @@ flow_kept_find(struct flow_kept *kept, const char *key)
     return finding;
 }
 
-struct flow_finding *
-flow_kept_find_stale(struct flow_kept *kept, const char *key)
-{
-    const struct flow_kept_item *item = kept_get(kept, key);
-
-    return item && item->stale_ms > clock_monotonic_ms() ? flow_finding_add1(item->finding) : NULL;
-}
-
 void
 flow_kept_set(struct flow_kept *kept, const char *key, struct flow_finding *finding)
 {
     int64_t life_ms = finding->negative ? kept->negative_ms : kept->life_ms;
-    int64_t stale_ms = finding->negative ? 0 : kept->stale_ms;
     struct flow_kept_item *item = kept_get(kept, key), *next;
     size_t n = strlen(key);
 
@@ -114,7 +104,6 @@ flow_kept_set(struct flow_kept *kept, const char *key, struct flow_finding *find
         int64_t rests_ms = ((int64_t)finding->until - (int64_t)clock_now_s()) * 1000;
 
         life_ms = rests_ms < life_ms ? rests_ms : life_ms;
-        stale_ms = rests_ms - life_ms < stale_ms ? rests_ms - life_ms : stale_ms;
     }
     if (life_ms <= 0 || 1 + finding->member_count > kept->limit)
         return;
@@ -124,7 +113,6 @@ flow_kept_set(struct flow_kept *kept, const char *key, struct flow_finding *find
     memcpy(item->key, key, n + 1);
     item->finding = flow_finding_add1(finding);
     item->fresh_ms = clock_monotonic_ms() + life_ms;
-    item->stale_ms = item->fresh_ms + stale_ms;
     kept_add(kept, item);
     HASH_ITER(hh, kept->items, item, next)
     {

@@ -3,8 +3,7 @@
  *
  * Bounded by the people in them; the least recently used goes first. How long: resolve_life, or
  * resolve_life_negative where somebody has no certificate, never beyond finding->until, and not at
- * all what could not be asked. An entry that is no longer fresh may still be good enough for
- * resolve_stale while the directories cannot be asked, but not beyond finding->until either.
+ * all what could not be asked.
  *
  * Threads: the caller's lock.
  */
@@ -18,7 +17,7 @@ struct flow_kept_item;
 struct flow_kept {
     struct flow_kept_item *items;
     size_t weight, limit; /* people */
-    int64_t life_ms, negative_ms, stale_ms;
+    int64_t life_ms, negative_ms;
 };
 
 void flow_kept_init(struct flow_kept *kept, const struct conf_global *global);
@@ -26,9 +25,6 @@ void flow_kept_deinit(struct flow_kept *kept);
 
 /* A reference to the finding of that key if it is fresh, else NULL; it counts as used. */
 struct flow_finding *flow_kept_find(struct flow_kept *kept, const char *key);
-
-/* The same if it is at least good enough for want of a better one. */
-struct flow_finding *flow_kept_find_stale(struct flow_kept *kept, const char *key);
 
 /* Keeps a reference, as long as that may be. No memory: it is not kept. */
 void flow_kept_set(struct flow_kept *kept, const char *key, struct flow_finding *finding);

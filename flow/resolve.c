@@ -19,7 +19,6 @@
 
 #include "flow/kept.h"
 #include "util/clock.h"
-#include "util/log.h"
 #include "util/pool.h"
 
 /* Running out of memory is an error like any other, not the end of the process. */
@@ -142,16 +141,11 @@ job_finish(struct flow_resolve_ticket *job, struct flow_finding *finding, const 
 {
     struct flow_resolve *resolve = job->resolve;
     struct flow_services *services = job->services;
-    struct flow_finding *stale = NULL;
 
     pthread_mutex_lock(&resolve->lock);
-    if (finding) {
-        if (finding->temp)
-            stale = flow_kept_find_stale(&resolve->kept, job->key);
-        resolve->facts.stale += stale != NULL;
+    if (finding)
         flow_kept_set(&resolve->kept, job->key, finding);
-    }
-    job->finding = stale ? stale : finding;
+    job->finding = finding;
     job->err = *err;
     job->done = true;
     job->services = NULL;
@@ -159,13 +153,6 @@ job_finish(struct flow_resolve_ticket *job, struct flow_finding *finding, const 
         HASH_DEL(resolve->jobs, job);
     job->listed = false;
     pthread_cond_broadcast(&job->changed);
-    pthread_mutex_unlock(&resolve->lock);
-    if (stale) {
-        log_warn("stale", NULL, "%s: cannot be asked now (%s); what was known before is used",
-                 job->question.address, finding->reason);
-        flow_finding_free(&finding);
-    }
-    pthread_mutex_lock(&resolve->lock);
     ticket_unref(job);
     pthread_mutex_unlock(&resolve->lock);
     /* The last reference to a snapshot frees it, and this resolver with it. */

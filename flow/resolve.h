@@ -13,8 +13,6 @@
  *   - What is found is kept: resolve_life, or resolve_life_negative where somebody has no
  *     certificate, and never longer than the certificates, CRLs and OCSP answers it rests on. What
  *     could not be asked is not kept. A bounded number is: the least recently used goes first.
- *   - A directory that cannot be asked now: what it said before is used within resolve_stale, and
- *     the log says so.
  *
  * A resolver belongs to one snapshot (flow/services) and goes with it: a reload forgets everything.
  * Jobs hold a reference to the snapshot. Without a pool (smimectl) every question is answered where
@@ -59,10 +57,10 @@ ERR_CHECKED enum err_code flow_resolve_wait(struct flow_resolve_ticket *ticket, 
 void flow_resolve_free_ticket(struct flow_resolve_ticket **ticket);
 
 struct flow_resolve_facts {
-    size_t kept, weight;                  /* findings, and people in them */
-    uint64_t hits, misses, shared, stale; /* questions */
-    uint64_t dropped;                     /* jobs nobody waited for */
-    uint64_t batches;                     /* questions to directories for several addresses */
+    size_t kept, weight;           /* findings, and people in them */
+    uint64_t hits, misses, shared; /* questions */
+    uint64_t dropped;              /* jobs nobody waited for */
+    uint64_t batches;              /* questions to directories for several addresses */
 };
 void flow_resolve_get(struct flow_resolve *resolve, struct flow_resolve_facts *out);
 
