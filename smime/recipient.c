@@ -155,15 +155,23 @@ get_pkcs1(const struct smime_recipient *recipient, EVP_PKEY *key, unsigned char 
     bool ready = context != NULL && size <= sizeof(block) &&
                  size >= key_bytes + PKCS1_PADDING_MIN + 3 && EVP_PKEY_decrypt_init(context) > 0 &&
                  EVP_PKEY_CTX_set_rsa_padding(context, RSA_NO_PADDING) > 0;
-    /* A number as large as the modulus is refused here; everybody can see that it is. */
+    /* A number as large as the modulus is refused here; everybody can see that it is. The message
+     * has failed then, and its key is a digest of what everybody can see: the same each time too.
+     */
     bool opened = ready && EVP_PKEY_decrypt(context, block, &n, recipient->wrapped.p,
                                             recipient->wrapped.n) > 0;
     EVP_PKEY_CTX_free(context);
     enum err_code code = ERR_OK;
-    if (!opened || n != size || !EVP_Digest(block, n, fallback, &fallback_n, EVP_sha512(), NULL))
+    if (!opened || n != size) {
+        if (EVP_Digest(recipient->wrapped.p, recipient->wrapped.n, fallback, &fallback_n,
+                       EVP_sha512(), NULL))
+            memcpy(cek, fallback, key_bytes);
         code = smime_content_fail(err);
-    else
+    } else if (!EVP_Digest(block, n, fallback, &fallback_n, EVP_sha512(), NULL)) {
+        code = smime_content_fail(err);
+    } else {
         take_key(block, n, fallback, cek, key_bytes);
+    }
     OPENSSL_cleanse(block, sizeof(block));
     OPENSSL_cleanse(fallback, sizeof(fallback));
     pki_crypto_reset();
