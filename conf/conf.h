@@ -62,6 +62,15 @@ typedef char **conf_list;
 
 /* The words of ENUM parameters, in the order of params.def. */
 enum conf_sender_identity { CONF_IDENTITY_ENFORCE, CONF_IDENTITY_LOG, CONF_IDENTITY_OFF };
+enum conf_secondary { CONF_SECONDARY_REFUSE, CONF_SECONDARY_REWRITE, CONF_SECONDARY_ALLOW };
+enum conf_trusted_hosts {
+    CONF_TRUSTED_HOSTS_RESOLVE,
+    CONF_TRUSTED_HOSTS_REFUSE,
+    CONF_TRUSTED_HOSTS_ALLOW
+};
+enum conf_null_sender { CONF_NULL_SENDER_ALLOW, CONF_NULL_SENDER_KNOWN, CONF_NULL_SENDER_REFUSE };
+enum conf_automatic { CONF_AUTOMATIC_CHECK, CONF_AUTOMATIC_ALLOW };
+enum conf_display_name { CONF_DISPLAY_NAME_REFUSE, CONF_DISPLAY_NAME_ALLOW };
 enum conf_revocation { CONF_REVOCATION_REQUIRE, CONF_REVOCATION_PREFER, CONF_REVOCATION_OFF };
 enum conf_cache { CONF_CACHE_MEMORY, CONF_CACHE_REDIS, CONF_CACHE_NONE };
 enum conf_revocation_methods {

@@ -60,34 +60,70 @@ rule_list_match(const conf_list patterns, const char *address)
 
 const char policy_rule_unknown[] = "unknown";
 
-const char *
-policy_rule_mismatch(const struct conf_rule *rule, enum conf_direction direction,
-                     const char *sender, const char *recipient)
+static bool
+rule_lists(const conf_list patterns, const char *word)
 {
-    if (rule->direction != CONF_DIRECTION_ANY && direction != CONF_DIRECTION_ANY &&
-        rule->direction != (int)direction)
+    for (size_t i = 0; patterns[i] != NULL; i++) {
+        if (strcmp(patterns[i], word) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Does it ask who the sender is? */
+static bool
+rule_asks_sender(const struct conf_rule *rule)
+{
+    return !rule_lists(rule->sender, "*");
+}
+
+static bool
+rule_encrypts(const struct conf_rule *rule)
+{
+    return rule->smime && rule->encrypt == CONF_ENCRYPT_ALWAYS;
+}
+
+const char *
+policy_rule_mismatch(const struct conf_rule *rule, const struct policy_rule_question *question)
+{
+    const char *sender = question->sender != NULL ? question->sender : "";
+    const char *recipient = question->recipient != NULL ? question->recipient : "";
+    enum err_code code = ERR_OK;
+
+    if (rule->direction != CONF_DIRECTION_ANY && question->direction != CONF_DIRECTION_ANY &&
+        rule->direction != (int)question->direction)
         return "direction";
-    enum err_code code = rule_list_match(rule->sender, sender != NULL ? sender : "");
+    if (!question->unvouched || !(rule_encrypts(rule) || rule_lists(rule->sender, "<>")))
+        code = rule_list_match(rule->sender, sender);
     if (code != ERR_OK)
         return code == ERR_NOTFOUND ? "sender" : policy_rule_unknown;
-    code = rule_list_match(rule->recipient, recipient != NULL ? recipient : "");
+    code = rule_list_match(rule->recipient, recipient);
     if (code != ERR_OK)
         return code == ERR_NOTFOUND ? "recipient" : policy_rule_unknown;
     return NULL;
 }
 
 const struct conf_rule *
-policy_rule_find(const struct conf *conf, enum conf_direction direction, const char *sender,
-                 const char *recipient)
+policy_rule_find(const struct conf *conf, const struct policy_rule_question *question)
 {
+    const struct conf_rule *claimed = NULL; /* it matches because of what From claims */
+
     for (size_t i = 0; i < conf->rule_count; i++) {
-        const char *why = policy_rule_mismatch(&conf->rules[i], direction, sender, recipient);
+        const struct conf_rule *rule = &conf->rules[i];
+        const char *why = policy_rule_mismatch(rule, question);
+
         if (why == policy_rule_unknown)
             return NULL;
-        if (why == NULL)
-            return &conf->rules[i];
+        if (why != NULL)
+            continue;
+        if (!question->unvouched || rule_encrypts(rule))
+            return rule;
+        if (!rule_asks_sender(rule) || rule_lists(rule->sender, "<>"))
+            return claimed != NULL ? claimed : rule;
+        if (claimed == NULL)
+            claimed = rule;
     }
-    return &builtin;
+    return claimed != NULL ? claimed : &builtin;
 }
 
 const struct conf_rule *
@@ -102,13 +138,9 @@ policy_rule_asks_sender(const struct conf *conf)
     for (size_t i = 0; i < conf->rule_count; i++) {
         const struct conf_rule *rule = &conf->rules[i];
         bool protects = rule->sign != CONF_SIGN_NEVER || rule->encrypt != CONF_ENCRYPT_NEVER;
-        bool any = false;
 
-        if (rule->direction == CONF_DIRECTION_IN || !rule->smime || !protects)
-            continue;
-        for (size_t k = 0; rule->sender[k] != NULL; k++)
-            any = any || strcmp(rule->sender[k], "*") == 0;
-        if (!any)
+        if (rule->direction != CONF_DIRECTION_IN && rule->smime && protects &&
+            rule_asks_sender(rule))
             return true;
     }
     return false;

@@ -28,6 +28,24 @@ conf_of(const char *text)
     return conf;
 }
 
+static const struct conf_rule *
+find(const struct conf *conf, enum conf_direction direction, const char *sender,
+     const char *recipient)
+{
+    return policy_rule_find(conf, &(struct policy_rule_question){ .direction = direction,
+                                                                  .sender = sender,
+                                                                  .recipient = recipient });
+}
+
+static const char *
+mismatch(const struct conf_rule *rule, enum conf_direction direction, const char *sender,
+         const char *recipient)
+{
+    return policy_rule_mismatch(rule, &(struct policy_rule_question){ .direction = direction,
+                                                                      .sender = sender,
+                                                                      .recipient = recipient });
+}
+
 static const char three_rules[] =
     "rule \"bounces\" {\n sender = <>\n sign = never\n}\n"
     "rule \"inbound\" {\n direction = in\n recipient = @our.example\n}\n"
@@ -60,7 +78,7 @@ first_matching_rule_in_the_order_of_the_file_decides(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct conf_rule *rule =
-            policy_rule_find(conf, rows[i].direction, rows[i].sender, rows[i].recipient);
+            find(conf, rows[i].direction, rows[i].sender, rows[i].recipient);
 
         assert_string_equal(rule->name, rows[i].rule);
     }
@@ -75,16 +93,12 @@ mismatch_names_what_did_not_match(void **state)
 
     (void)state;
     assert_string_equal(
-        policy_rule_mismatch(partners, CONF_DIRECTION_IN, "me@our.example", "a@partner.example"),
-        "direction");
+        mismatch(partners, CONF_DIRECTION_IN, "me@our.example", "a@partner.example"), "direction");
     assert_string_equal(
-        policy_rule_mismatch(partners, CONF_DIRECTION_OUT, "a@our.example", "a@partner.example"),
-        "sender");
-    assert_string_equal(
-        policy_rule_mismatch(partners, CONF_DIRECTION_OUT, "me@our.example", "a@else.example"),
-        "recipient");
-    assert_null(
-        policy_rule_mismatch(partners, CONF_DIRECTION_OUT, "me@our.example", "a@partner.example"));
+        mismatch(partners, CONF_DIRECTION_OUT, "a@our.example", "a@partner.example"), "sender");
+    assert_string_equal(mismatch(partners, CONF_DIRECTION_OUT, "me@our.example", "a@else.example"),
+                        "recipient");
+    assert_null(mismatch(partners, CONF_DIRECTION_OUT, "me@our.example", "a@partner.example"));
     conf_free(&conf);
 }
 
@@ -96,10 +110,8 @@ null_sender_matches_only_a_star_or_the_null_path(void **state)
                 "rule \"star\" {\n sender = *\n}\n");
 
     (void)state;
-    assert_string_equal(policy_rule_find(conf, CONF_DIRECTION_OUT, "", "a@b.example")->name,
-                        "star");
-    assert_string_equal(policy_rule_find(conf, CONF_DIRECTION_OUT, NULL, "a@b.example")->name,
-                        "star");
+    assert_string_equal(find(conf, CONF_DIRECTION_OUT, "", "a@b.example")->name, "star");
+    assert_string_equal(find(conf, CONF_DIRECTION_OUT, NULL, "a@b.example")->name, "star");
     conf_free(&conf);
 }
 
@@ -141,10 +153,60 @@ built_in_rule_has_the_defaults_of_the_table_but_signs_nothing(void **state)
     conf_free(&conf);
 }
 
+/* A From that nobody stands for chooses no way out of a rule that encrypts, wherever that stands.
+ */
+static void
+what_nobody_vouches_for_takes_no_message_out_of_encryption(void **state)
+{
+#define OURS                                                                               \
+    "rule \"ours\" {\n sender = *@our.example\n recipient = @partner.example\n encrypt = " \
+    "always\n}\n"
+#define REST "rule \"rest\" {\n smime = no\n}\n"
+#define DAEMON "rule \"daemon\" {\n sender = mailer-daemon@*\n smime = no\n}\n"
+#define NEWS "rule \"news\" {\n sender = news@our.example\n sign = always\n}\n"
+#define BOUNCES "rule \"bounces\" {\n sender = <>\n smime = no\n}\n"
+    static const struct {
+        const char *text, *sender, *recipient, *vouched, *unvouched;
+    } rows[] = {
+        { OURS REST, "me@our.example", "a@partner.example", "ours", "ours" },
+        { OURS REST, "x@evil.example", "a@partner.example", "rest", "ours" },
+        { OURS REST, "", "a@partner.example", "rest", "ours" },
+        { OURS REST, "x@evil.example", "a@else.example", "rest", "rest" },
+        { OURS REST, "me@our.example", "a@else.example", "rest", "rest" },
+        /* an exemption by a name that anybody can take */
+        { DAEMON OURS REST, "mailer-daemon@our.example", "a@partner.example", "daemon", "ours" },
+        { DAEMON OURS REST, "mailer-daemon@our.example", "a@else.example", "daemon", "daemon" },
+        { NEWS OURS, "news@our.example", "a@partner.example", "news", "ours" },
+        { NEWS OURS, "news@our.example", "a@else.example", "news", "news" },
+        /* an exemption that the administrator gave to the null sender itself */
+        { BOUNCES OURS REST, "x@evil.example", "a@partner.example", "rest", "bounces" },
+        { OURS BOUNCES REST, "x@evil.example", "a@partner.example", "rest", "ours" },
+        { NEWS BOUNCES OURS, "news@our.example", "a@partner.example", "news", "news" },
+        /* what stands before a catch-all for everybody holds for everybody */
+        { REST OURS, "x@evil.example", "a@partner.example", "rest", "rest" },
+        { "", "x@evil.example", "a@partner.example", "built-in", "built-in" },
+        { OURS, "x@evil.example", "a@else.example", "built-in", "built-in" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct conf *conf = conf_of(rows[i].text);
+        struct policy_rule_question question = { .direction = CONF_DIRECTION_OUT,
+                                                 .sender = rows[i].sender,
+                                                 .recipient = rows[i].recipient };
+
+        assert_string_equal(policy_rule_find(conf, &question)->name, rows[i].vouched);
+        question.unvouched = true;
+        assert_string_equal(policy_rule_find(conf, &question)->name, rows[i].unvouched);
+        conf_free(&conf);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_nobody_vouches_for_takes_no_message_out_of_encryption),
         cmocka_unit_test(first_matching_rule_in_the_order_of_the_file_decides),
         cmocka_unit_test(mismatch_names_what_did_not_match),
         cmocka_unit_test(null_sender_matches_only_a_star_or_the_null_path),
