@@ -36,6 +36,15 @@ size_t mime_address_count(const struct mime_addresses *addresses);
 const char *mime_address_get(const struct mime_addresses *addresses, size_t index);
 unsigned mime_address_flags(const struct mime_addresses *addresses);
 
+/* Where the addr-spec of mailbox `index` stands in the field value: from its first octet to behind
+ * its last one, without brackets, comments and white space around it. Only for a list without
+ * SYNTAX and OBSOLETE, where nothing else stands in between. Empty beyond the last. */
+struct mime_address_place {
+    size_t begin, end;
+};
+struct mime_address_place mime_address_find_place(const struct mime_addresses *addresses,
+                                                  size_t index);
+
 /* The form two addresses are compared in: domain as A-label in lower case, local part with its
  * case, in NFC (RFC 9598 3), with quotes only where it needs them. `out` has MIME_ADDRESS_SIZE
  * bytes. ERR_PERM: no '@', an empty side, a NUL, more than 30 combining marks in a row, a control

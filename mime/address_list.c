@@ -24,10 +24,12 @@ struct token {
     unsigned char special;
     bool white;       /* white space or a comment stood before it */
     struct span text; /* of a quoted string: raw, between the quotes */
+    size_t begin;     /* in the field value; its end is parser.at */
 };
 
 struct mime_addresses {
     char **list;
+    struct mime_address_place *places;
     size_t count;
     size_t cap;
     size_t groups;
@@ -47,6 +49,7 @@ struct parser {
     bool is_local;
     bool after_dot;
     bool obsolete;
+    struct mime_address_place place; /* of the words, then of the addr-spec */
     unsigned char local[PART_MAX];
     size_t local_n;
     char domain[PART_MAX];
@@ -136,7 +139,7 @@ advance(struct parser *parser)
     if (parser->at >= parser->in.n)
         return;
     unsigned char c = parser->in.p[parser->at];
-    size_t begin = parser->at;
+    size_t begin = token->begin = parser->at;
     if (c == '"') {
         token->kind = KIND_QUOTED;
         token->text = take_quoted(parser);
@@ -217,6 +220,8 @@ take_words(struct parser *parser)
         if (!is_dot && !is_word)
             break;
         parser->obsolete |= parser->token.white && parser->words > 0;
+        if (parser->words == 0)
+            parser->place.begin = parser->token.begin;
         if (is_dot == parser->after_dot)
             parser->is_local = false; /* two words without a dot, or a dot too many */
         parser->after_dot = is_dot;
@@ -251,7 +256,7 @@ take_literal(struct parser *parser)
     for (; good && parser->at < parser->in.n; parser->at++) {
         unsigned char c = parser->in.p[parser->at];
         if (c == ']') {
-            parser->at++;
+            parser->place.end = ++parser->at;
             advance(parser);
             return put_domain(parser, span_str("]"));
         }
@@ -277,6 +282,7 @@ take_domain(struct parser *parser)
     for (;;) {
         if (parser->token.kind != KIND_ATOM || !put_domain(parser, parser->token.text))
             return false;
+        parser->place.end = parser->at;
         advance(parser);
         if (!at_special(parser, '.'))
             break;
@@ -332,19 +338,30 @@ check_limit(const struct mime_addresses *to, struct err *err)
 }
 
 static enum err_code
-append_address(struct mime_addresses *to, const char *address, struct err *err)
+grow(struct mime_addresses *to, struct err *err)
+{
+    size_t cap = to->cap ? to->cap * 2 : 8;
+    char **list = realloc(to->list, cap * sizeof *list);
+    if (list)
+        to->list = list;
+    struct mime_address_place *places = list ? realloc(to->places, cap * sizeof *places) : NULL;
+    if (!places)
+        return err_set(err, ERR_NOMEM, "addresses: out of memory");
+    to->places = places;
+    to->cap = cap;
+    return ERR_OK;
+}
+
+static enum err_code
+append_address(struct mime_addresses *to, const char *address, struct mime_address_place place,
+               struct err *err)
 {
     enum err_code code = check_limit(to, err);
+    if (code == ERR_OK && to->count == to->cap)
+        code = grow(to, err);
     if (code != ERR_OK)
         return code;
-    if (to->count == to->cap) {
-        size_t cap = to->cap ? to->cap * 2 : 8;
-        char **list = realloc(to->list, cap * sizeof *list);
-        if (!list)
-            return err_set(err, ERR_NOMEM, "addresses: out of memory");
-        to->list = list;
-        to->cap = cap;
-    }
+    to->places[to->count] = place;
     to->list[to->count] = strdup(address);
     if (!to->list[to->count])
         return err_set(err, ERR_NOMEM, "addresses: out of memory");
@@ -392,7 +409,7 @@ take_angle(struct parser *parser, struct err *err)
         skip_rest(parser);
         return ERR_OK;
     }
-    return append_address(parser->to, address, err);
+    return append_address(parser->to, address, parser->place, err);
 }
 
 /* A mailbox, or a group up to its ':'. */
@@ -416,7 +433,7 @@ take_element(struct parser *parser, struct err *err)
         return code;
     }
     if (at_special(parser, '@') && take_address(parser, address) && at_separator(parser))
-        return append_address(parser->to, address, err);
+        return append_address(parser->to, address, parser->place, err);
     /* Whatever it was, it is a display name if angle brackets follow. */
     flag(parser, MIME_ADDRESS_SYNTAX);
     while (!at_special(parser, '<') && !at_separator(parser))
@@ -490,6 +507,7 @@ mime_address_free(struct mime_addresses **addresses)
     for (size_t i = 0; i < (*addresses)->count; i++)
         free((*addresses)->list[i]);
     free((*addresses)->list);
+    free((*addresses)->places);
     free(*addresses);
     *addresses = NULL;
 }
@@ -510,4 +528,11 @@ unsigned
 mime_address_flags(const struct mime_addresses *addresses)
 {
     return addresses->flags;
+}
+
+struct mime_address_place
+mime_address_find_place(const struct mime_addresses *addresses, size_t index)
+{
+    return index < addresses->count ? addresses->places[index]
+                                    : (struct mime_address_place){ .begin = 0 };
 }

@@ -42,6 +42,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; code == ERR_OK && i < mime_address_count(a); i++) {
         const char *address = mime_address_get(a, i);
         check_form(span_str(address));
+        struct mime_address_place place = mime_address_find_place(a, i);
+        require(place.begin < place.end && place.end <= size);
         require(mime_address_parse(span_str(address), 1, &b, &err) == ERR_OK);
         require(mime_address_count(b) == 1 && mime_address_flags(b) == 0);
         require(strcmp(mime_address_get(b, 0), address) == 0);

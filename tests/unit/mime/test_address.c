@@ -622,10 +622,44 @@ a_pattern_of_many_stars_ends_soon(void **state)
     assert_int_equal(mime_address_match(pattern, address, &err), ERR_NOTFOUND);
 }
 
+/* Who puts another address there leaves everything around it as it was. */
+static void
+the_place_of_an_address_is_the_address_alone(void **state)
+{
+    static const char *const values[] = {
+        "me@our.example",
+        " Me <me@our.example> (comment)",
+        "(a) me@our.example (b)",
+        "\"x <y@z>\" < me@our.example >",
+        "me@our.example,\r\n Me <me@our.example>",
+        "\"m e\"@[192.0.2.1]",
+        "g: me@our.example, You <you@our.example>;, last@our.example",
+        "M\xc3\xbcller <m\xc3\xbc@b\xc3\xbc.example>",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        struct mime_addresses *addresses = NULL;
+        struct err err = ERR_INIT;
+
+        assert_int_equal(mime_address_parse(span_str(values[i]), 10, &addresses, &err), ERR_OK);
+        assert_true(mime_address_count(addresses) > 0);
+        for (size_t k = 0; k < mime_address_count(addresses); k++) {
+            struct mime_address_place place = mime_address_find_place(addresses, k);
+            struct span there = span_of(values[i] + place.begin, place.end - place.begin);
+
+            assert_true(span_equal(there, span_str(mime_address_get(addresses, k))));
+        }
+        assert_int_equal(mime_address_find_place(addresses, 99).end, 0);
+        mime_address_free(&addresses);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_place_of_an_address_is_the_address_alone),
         cmocka_unit_test(mailboxes_stand_where_the_grammar_puts_them),
         cmocka_unit_test(groups_are_read_and_flagged),
         cmocka_unit_test(obsolete_forms_are_read_and_flagged),
