@@ -96,8 +96,10 @@ static enum err_code
 encrypt_take_address(void *context, const char *address, struct err *err)
 {
     struct encrypt *encrypt = context;
-    const struct conf_rule *rule = policy_rule_find(encrypt->services->conf, CONF_DIRECTION_OUT,
-                                                    encrypt->from.address, address);
+    const struct conf_rule *rule = policy_rule_find(
+        encrypt->services->conf, &(struct policy_rule_question){ .direction = CONF_DIRECTION_OUT,
+                                                                 .sender = encrypt->from.address,
+                                                                 .recipient = address });
 
     if (!rule)
         return err_set(err, ERR_NOMEM, "no memory to find the rule");

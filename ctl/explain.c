@@ -150,8 +150,16 @@ explain_kind(enum flow_answer_kind kind)
 static const char *
 explain_edit_kind(enum flow_edit_kind kind)
 {
-    static const char *const names[] = { "delete-header",    "insert-header", "add-recipient",
-                                         "delete-recipient", "replace-body",  "quarantine" };
+    static const char *const names[] = {
+        [FLOW_EDIT_DELETE_HEADER] = "delete-header",
+        [FLOW_EDIT_INSERT_HEADER] = "insert-header",
+        [FLOW_EDIT_CHANGE_HEADER] = "change-header",
+        [FLOW_EDIT_CHANGE_SENDER] = "change-sender",
+        [FLOW_EDIT_ADD_RECIPIENT] = "add-recipient",
+        [FLOW_EDIT_DELETE_RECIPIENT] = "delete-recipient",
+        [FLOW_EDIT_REPLACE_BODY] = "replace-body",
+        [FLOW_EDIT_QUARANTINE] = "quarantine",
+    };
 
     return names[kind];
 }

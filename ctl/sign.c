@@ -96,7 +96,10 @@ sign_find_sender(struct sign *sign, struct err *err)
         code = err_set(err, ERR_PERM, "From does not name exactly one address");
     if (code != ERR_OK)
         return ctl_fail_as(err, sign->common.json);
-    rule = policy_rule_find(sign->services->conf, CONF_DIRECTION_OUT, from.address, recipient);
+    rule = policy_rule_find(sign->services->conf,
+                            &(struct policy_rule_question){ .direction = CONF_DIRECTION_OUT,
+                                                            .sender = from.address,
+                                                            .recipient = recipient });
     if (!rule) {
         (void)err_set(err, ERR_NOMEM, "no memory to find the rule");
         return ctl_fail_as(err, sign->common.json);

@@ -268,3 +268,27 @@ directory_lookup_get_counts(const struct directory_lookup *lookup, size_t index,
     *name = lookup->directories[index]->name;
     directory_get_counts(lookup->directories[index], out);
 }
+
+enum err_code
+directory_lookup_send_as(struct directory_lookup *lookup, const struct directory_entry *person,
+                         const char *address, int64_t deadline_ms, struct err *err)
+{
+    struct err temp = ERR_INIT;
+
+    for (size_t i = 0; i < lookup->directory_count; i++) {
+        struct err mine = ERR_INIT;
+        enum err_code code =
+            directory_find_send_as(lookup->directories[i], person, address, deadline_ms, &mine);
+
+        if (code == ERR_OK)
+            return ERR_OK;
+        if (code == ERR_TEMP)
+            err_set(&temp, code, "%s", mine.text);
+        else if (code != ERR_NOTFOUND)
+            return err_set_reason(err, code, mine.reason, "%s", mine.text);
+    }
+    if (temp.code != ERR_OK)
+        return err_set_reason(err, ERR_TEMP, "directory-unreachable", "%s", temp.text);
+    return err_set(err, ERR_NOTFOUND, "no directory lets %.100s send as %.100s", person->dn,
+                   address);
+}

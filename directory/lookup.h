@@ -95,6 +95,12 @@ ERR_CHECKED enum err_code directory_lookup_person(struct directory_lookup *looku
                                                   const char *address, const char *login,
                                                   int64_t deadline_ms, struct directory_entry **out,
                                                   struct err *err);
+/* May `person` send as `address`? Yes if one directory says so; ERR_NOTFOUND if all say no. As
+ * directory_find_send_as. */
+ERR_CHECKED enum err_code directory_lookup_send_as(struct directory_lookup *lookup,
+                                                   const struct directory_entry *person,
+                                                   const char *address, int64_t deadline_ms,
+                                                   struct err *err);
 size_t directory_lookup_directory_count(const struct directory_lookup *lookup);
 
 /* Is there a certificate for `address` in the keyring or a certificate folder (unjudged)? */

@@ -16,6 +16,8 @@ enum flow_edit_kind {
     FLOW_EDIT_DELETE_HEADER, /* name, index (1-based among the fields of that name) */
     FLOW_EDIT_INSERT_HEADER, /* position (0: top), name, value folded with LF, without the space
                                 behind the colon: the milter adds it (SMFIP_HDR_LEADSPC) */
+    FLOW_EDIT_CHANGE_HEADER, /* name, index, value as it came: with its space behind the colon */
+    FLOW_EDIT_CHANGE_SENDER, /* value: the new envelope sender, without brackets */
     FLOW_EDIT_ADD_RECIPIENT,
     FLOW_EDIT_DELETE_RECIPIENT,
     FLOW_EDIT_REPLACE_BODY,

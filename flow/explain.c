@@ -54,29 +54,35 @@ explain_envelope(const struct explain *explain)
                     message->from.irregular ? ", irregular" : "");
 }
 
-/* Every rule up to the one that matches, and why those before it did not. */
+/* Every rule up to the one that holds, and why the others did not. */
 static void
 explain_rules(const struct explain *explain, const struct flow_recipient *recipient)
 {
     const struct flow_message *message = explain->message;
     const struct conf *conf = message->conf;
-    const char *sender = flow_state_sender(message);
+    struct policy_rule_question question = flow_state_question(message, recipient->address);
     size_t i;
 
     for (i = 0; i < conf->rule_count; i++) {
-        const char *why =
-            policy_rule_mismatch(&conf->rules[i], message->direction, sender, recipient->address);
+        const char *why = policy_rule_mismatch(&conf->rules[i], &question);
 
-        if (!why) {
+        if (!why && recipient->rule == &conf->rules[i]) {
             explain_say(explain, "rule", "%s: \"%s\" matches", recipient->address,
                         conf->rules[i].name);
             return;
         }
-        explain_say(explain, "rule", "%s: \"%s\" does not match by %s", recipient->address,
-                    conf->rules[i].name, why);
+        if (why)
+            explain_say(explain, "rule", "%s: \"%s\" does not match by %s", recipient->address,
+                        conf->rules[i].name, why);
+        else
+            explain_say(explain, "rule",
+                        "%s: \"%s\" would match, but by a From that nobody vouches for",
+                        recipient->address, conf->rules[i].name);
     }
-    explain_say(explain, "rule", "%s: no rule matches; the built-in rule holds",
-                recipient->address);
+    explain_say(explain, "rule", "%s: %s", recipient->address,
+                recipient->rule == policy_rule_builtin()
+                    ? "no rule matches; the built-in rule holds"
+                    : "no other rule matches");
 }
 
 /* ---- outbound ----------------------------------------------------------------------------------
@@ -176,15 +182,29 @@ explain_structure(const struct explain *explain)
 }
 
 static void
+explain_identity(const struct explain *explain)
+{
+    const struct flow_identity *identity = &explain->message->identity;
+
+    if (!identity->asked)
+        return;
+    if (identity->facts.person == POLICY_YES)
+        explain_say(explain, "person", "%s, primary address %s", identity->person->dn,
+                    identity->facts.primary ? identity->facts.primary : "none");
+    explain_say(explain, "identity", "%s%s%s", identity->answer.reason,
+                identity->answer.text[0] ? ": " : "", identity->answer.text);
+    if (identity->was[0])
+        explain_say(explain, "identity", "%s becomes %s", identity->was, identity->facts.primary);
+}
+
+static void
 explain_people(const struct explain *explain)
 {
     const struct flow_message *message = explain->message;
     const struct flow_facts *facts = &message->outbound->facts;
     size_t i;
 
-    if (facts->identity_asked)
-        explain_say(explain, "identity", "%s%s%s", facts->identity.reason,
-                    facts->identity.text[0] ? ": " : "", facts->identity.text);
+    explain_identity(explain);
     if (facts->needs.signing) {
         explain_say(explain, "signing", "%s", explain_known(facts->policy.signing));
         if (facts->policy.from)

@@ -134,44 +134,39 @@ facts_self_question(const struct flow_message *message, const struct flow_facts 
 /* ---- who is the sender -------------------------------------------------------------------------
  */
 
+/* Another sender: other rules may hold, and other additional recipients. What was asked under the
+ * old ones is asked again where it differs. */
 static enum err_code
-facts_load_identity(const struct flow_message *message, struct flow_facts *facts, struct err *err)
+facts_reset_rules(struct flow_message *message, struct flow_facts *facts, struct err *err)
 {
-    struct directory_lookup *lookup = message->services->lookup;
-    struct directory_entry *person = NULL;
-    struct err asked = ERR_INIT;
-    enum err_code code = ERR_NOTFOUND;
-    struct policy_sender_facts sender = {
-        .from_fields = message->from.fields,
-        .from_mailboxes = message->from.mailboxes,
-        .from_irregular = message->from.irregular,
-        .from = facts->policy.from,
-        .envelope_sender = message->sender,
-        .login = message->login,
-        .directory = directory_lookup_directory_count(lookup) > 0,
-        .person = POLICY_NO,
-        .fold_local = message->conf->global.fold_local_part,
-    };
+    enum err_code code;
 
-    if (sender.directory && (message->login || message->sender[0]))
-        code = directory_lookup_person(lookup, message->login ? NULL : message->sender,
-                                       message->login, facts->deadline_ms, &person, &asked);
-    if (code == ERR_NOMEM || code == ERR_BUG)
-        return err_set(err, code, "%s", asked.text);
-    if (code == ERR_OK) {
-        sender.person = POLICY_YES;
-        sender.primary = person->primary;
-        sender.addresses = (const char *const *)person->addresses;
-    } else if (code != ERR_NOTFOUND) {
-        sender.person = POLICY_UNKNOWN;
-    }
-    policy_sender_decide(&sender, &facts->identity);
-    facts->identity_asked = true;
-    facts->policy.identity = facts->identity.identity;
-    facts->policy.identity_reason = facts->identity.reason;
-    facts->policy.identity_text = facts->identity.text;
-    directory_entry_free(&person);
-    return ERR_OK;
+    free(facts->escrow);
+    free(facts->escrow_addresses);
+    facts->escrow = NULL;
+    facts->escrow_addresses = NULL;
+    facts->escrow_count = 0;
+    facts->policy.envelope_sender = message->sender;
+    code = flow_people_load(message, facts, err);
+    if (code == ERR_OK)
+        policy_outbound_needs(&facts->policy, &facts->needs);
+    return code;
+}
+
+static enum err_code
+facts_load_identity(struct flow_message *message, struct flow_facts *facts, struct err *err)
+{
+    const struct policy_sender_answer *answer = &message->identity.answer;
+    enum err_code code = flow_identity_load(message, facts->deadline_ms, err);
+
+    if (code == ERR_OK)
+        code = flow_identity_write(message, err);
+    if (code == ERR_OK && message->identity.was[0])
+        code = facts_reset_rules(message, facts, err);
+    facts->policy.identity = answer->identity;
+    facts->policy.identity_reason = answer->reason;
+    facts->policy.identity_text = answer->text;
+    return code;
 }
 
 /* ---- which key signs ---------------------------------------------------------------------------
@@ -196,6 +191,10 @@ facts_load_signing(struct flow_message *message, struct flow_facts *facts, struc
         facts->policy.signing_reason = facts->signing ? facts->signing->reason : "deadline";
         facts->policy.signing_text =
             facts->signing ? facts->signing->lookup.answer.text : facts_late;
+        facts->signer = flow_identity_get_signer(
+            message, facts->signing, &facts->policy.signing_reason, &facts->policy.signing_text);
+        if (facts->policy.signing == POLICY_YES && !facts->signer)
+            facts->policy.signing = POLICY_NO;
     }
     if (facts->policy.signing != POLICY_NO || !rule || !rule->sign_as[0] ||
         rule->no_signing_certificate != CONF_NO_SIGNING_DOMAIN)
@@ -256,12 +255,13 @@ enum err_code
 flow_facts_start(struct flow_message *message, size_t index, struct err *err)
 {
     struct flow_recipient *recipient = &message->recipients[index];
+    struct policy_rule_question question;
     const struct conf_rule *rule;
 
     if (message->direction != CONF_DIRECTION_OUT)
         return ERR_OK;
-    rule = policy_rule_find(message->conf, message->direction, flow_state_sender(message),
-                            recipient->address);
+    question = flow_state_question(message, recipient->address);
+    rule = policy_rule_find(message->conf, &question);
     if (!rule)
         return err_set(err, ERR_NOMEM, "no memory to find the rule for a recipient");
     if (!facts_asks(recipient, rule, rule->encrypt != CONF_ENCRYPT_NEVER))
@@ -287,13 +287,14 @@ facts_load_members(struct flow_message *message, struct flow_facts *facts,
     for (size_t i = 0; code == ERR_OK && i < group->member_count; i++) {
         const struct flow_finding_member *member = &group->members[i];
         const struct conf_rule *rule = recipient->rule;
+        struct policy_rule_question question;
         struct flow_resolve_ticket *ticket = NULL;
 
         recipient->members[i] = member->finding;
         if (message->conf->trust_count <= 1)
             continue;
-        rule = policy_rule_find(message->conf, message->direction, flow_state_sender(message),
-                                member->address);
+        question = flow_state_question(message, member->address);
+        rule = policy_rule_find(message->conf, &question);
         if (!rule)
             return err_set(err, ERR_NOMEM, "no memory to find the rule for a member");
         if (strcmp(rule->trust, member->trust) == 0)
@@ -552,10 +553,17 @@ flow_facts_load(struct flow_message *message, struct flow_facts *facts, int64_t 
     facts->deadline_ms = budget_ms < deadline_ms ? budget_ms : deadline_ms;
     /* What the message already is changes what must be asked. */
     policy_outbound_needs(&facts->policy, &facts->needs);
-    if (facts->needs.certificates || facts->needs.groups)
-        code = facts_load_people(message, facts, err);
-    if (code == ERR_OK && facts->needs.identity)
+    if (facts->needs.identity)
         code = facts_load_identity(message, facts, err);
+    if (code == ERR_OK && (facts->needs.certificates || facts->needs.groups))
+        code = facts_load_people(message, facts, err);
+    /* The rule of a member may be the first that asks who the sender is. */
+    if (code == ERR_OK && facts->needs.identity && !message->identity.asked) {
+        code = facts_load_identity(message, facts, err);
+        if (code == ERR_OK && message->identity.was[0] &&
+            (facts->needs.certificates || facts->needs.groups))
+            code = facts_load_people(message, facts, err);
+    }
     if (code == ERR_OK && facts->needs.signing)
         code = facts_load_signing(message, facts, err);
     if (code == ERR_OK && facts->needs.certificates)

@@ -17,7 +17,6 @@
 #include "flow/finding.h"
 #include "flow/structure.h"
 #include "policy/outbound.h"
-#include "policy/sender.h"
 
 struct flow_message;
 struct flow_person;
@@ -31,12 +30,11 @@ struct flow_facts {
     int64_t deadline_ms;                 /* of flow_facts_load */
     struct policy_recipient *recipients; /* what `policy` points to; see flow/people */
     struct flow_person *people;          /* behind each of them */
-    struct policy_sender_answer identity;
-    bool identity_asked;
     /* Borrowed from the tickets; NULL: not asked, or not there in time. */
-    const struct flow_finding *signing; /* keys for From */
-    const struct flow_finding *domain;  /* keys for sign_as */
-    const struct flow_finding *self;    /* the sender's own encryption certificate */
+    const struct flow_finding *signing;       /* keys for From */
+    const struct directory_candidate *signer; /* the one of these that signs; NULL: none */
+    const struct flow_finding *domain;        /* keys for sign_as */
+    const struct flow_finding *self;          /* the sender's own encryption certificate */
     bool self_asked;
     const struct flow_finding **escrow; /* one for each additional recipient */
     const char **escrow_addresses;      /* borrowed from the configuration */

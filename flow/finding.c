@@ -139,8 +139,10 @@ finding_add_member(struct flow_services *services, const struct flow_finding_que
                    struct flow_finding *finding, const struct directory_node *node, struct err *err)
 {
     struct flow_finding_member *member = &finding->members[finding->member_count];
-    const struct conf_rule *rule =
-        policy_rule_find(services->conf, CONF_DIRECTION_OUT, question->sender, node->address);
+    const struct conf_rule *rule = policy_rule_find(
+        services->conf, &(struct policy_rule_question){ .direction = CONF_DIRECTION_OUT,
+                                                        .sender = question->sender,
+                                                        .recipient = node->address });
     const struct directory_found found = {
         .entry = node->entry,
         .directory =

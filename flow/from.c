@@ -8,14 +8,21 @@ enum { FROM_LIMIT_MAILBOXES = 50 };
 enum err_code
 flow_from_load(const struct mime_header *header, struct flow_from *out, struct err *err)
 {
+    return flow_from_load_field(header, "From", false, out, err);
+}
+
+enum err_code
+flow_from_load_field(const struct mime_header *header, const char *name, bool topmost,
+                     struct flow_from *out, struct err *err)
+{
     struct mime_addresses *addresses = NULL;
     struct mime_header_field field;
     struct err parse_err = ERR_INIT, format_err = ERR_INIT;
     enum err_code code;
     unsigned flags;
 
-    *out = (struct flow_from){ .fields = mime_header_find_count(header, "From") };
-    if (!mime_header_find(header, "From", 0, &field))
+    *out = (struct flow_from){ .fields = mime_header_find_count(header, name) };
+    if (!mime_header_find(header, name, 0, &field))
         return ERR_OK;
     code = mime_address_parse(field.value, FROM_LIMIT_MAILBOXES, &addresses, &parse_err);
     if (code == ERR_LIMIT) {
@@ -31,9 +38,11 @@ flow_from_load(const struct mime_header *header, struct flow_from *out, struct e
         (flags & MIME_ADDRESS_EMPTY && out->mailboxes > 0))
         out->irregular = true;
     code = ERR_OK;
-    if (out->fields == 1 && out->mailboxes == 1 && !out->irregular)
+    if ((out->fields == 1 || topmost) && out->mailboxes == 1 && !out->irregular) {
         code = mime_address_format(span_str(mime_address_get(addresses, 0)), out->address,
                                    &format_err);
+        out->place = mime_address_find_place(addresses, 0);
+    }
     mime_address_free(&addresses);
     if (code == ERR_OK)
         return ERR_OK;

@@ -18,7 +18,15 @@ struct flow_from {
     bool irregular;   /* group syntax, bytes that fit no grammar, an invalid address */
     char address[MIME_ADDRESS_SIZE]; /* formatted; "" unless there is exactly one field with one
                                         mailbox */
+    struct mime_address_place place; /* of the address in the field's value; only with an address */
 };
+
+/* The same of another field with one mailbox. `topmost`: of several fields of that name the first
+ * counts, and the others do not matter (Resent-From: the last who sent it on comes first, RFC 5322
+ * 3.6.6). */
+ERR_CHECKED enum err_code flow_from_load_field(const struct mime_header *header, const char *name,
+                                               bool topmost, struct flow_from *out,
+                                               struct err *err);
 
 /* ERR_NOMEM only; everything else is in the result. */
 ERR_CHECKED enum err_code flow_from_load(const struct mime_header *header, struct flow_from *out,

@@ -88,6 +88,7 @@ flow_message_free(struct flow_message **message)
     message_check(old);
     flow_outbound_free(&old->outbound);
     flow_inbound_free(&old->inbound);
+    flow_identity_free(&old->identity);
     for (i = 0; i < old->count; i++) {
         flow_resolve_free_ticket(&old->recipients[i].ticket);
         free(old->recipients[i].address);
@@ -124,15 +125,24 @@ flow_state_sender(const struct flow_message *message)
     return message->sender ? message->sender : "";
 }
 
+struct policy_rule_question
+flow_state_question(const struct flow_message *message, const char *recipient)
+{
+    return (struct policy_rule_question){ .direction = message->direction,
+                                          .sender = flow_state_sender(message),
+                                          .recipient = recipient,
+                                          .unvouched = message->identity.unvouched };
+}
+
 enum err_code
 flow_state_find_rules(struct flow_message *message, struct err *err)
 {
     size_t i;
 
     for (i = 0; i < message->count; i++) {
-        const struct conf_rule *rule =
-            policy_rule_find(message->conf, message->direction, flow_state_sender(message),
-                             message->recipients[i].address);
+        struct policy_rule_question question =
+            flow_state_question(message, message->recipients[i].address);
+        const struct conf_rule *rule = policy_rule_find(message->conf, &question);
 
         if (!rule)
             return err_set(err, ERR_NOMEM, "no memory to find the rule for a recipient");
@@ -300,6 +310,8 @@ flow_message_eoh(struct flow_message *message, struct flow_answer *answer)
         if (!message->sender)
             code = err_set(&err, ERR_NOMEM, "memory for the envelope");
     }
+    if (code == ERR_OK)
+        code = flow_identity_new(message, &err);
     if (code == ERR_OK)
         code = flow_state_find_rules(message, &err);
     if (code == ERR_OK)

@@ -45,7 +45,7 @@ flow_outbound_new(struct flow_message *message, struct err *err)
     buf_init(&outbound->entity_header, global->max_header * 2);
     code = flow_facts_new(message, &outbound->facts, err);
     if (code != ERR_OK || (!outbound->facts.needs.signing && !outbound->facts.needs.certificates &&
-                           !outbound->facts.needs.groups))
+                           !outbound->facts.needs.groups && !flow_identity_may_rewrite(message)))
         return code;
     message->wants_body = true;
     code = flow_structure_claim(message->header, &outbound->structure.claim, err);
@@ -187,9 +187,10 @@ outbound_protect(struct flow_message *message, struct err *err)
 {
     struct flow_outbound *outbound = message->outbound;
     const struct policy_outbound_decision *decision = &outbound->decision;
-    const struct flow_finding *signing =
-        decision->domain_signature ? outbound->facts.domain : outbound->facts.signing;
-    const struct directory_candidate *signer = signing ? signing->lookup.selected : NULL;
+    const struct flow_finding *domain = outbound->facts.domain;
+    const struct directory_candidate *signer = !decision->domain_signature ? outbound->facts.signer
+                                               : domain                    ? domain->lookup.selected
+                                                                           : NULL;
     enum err_code code = ERR_OK;
     struct flow_protect_args args = {
         .decision = decision,
@@ -222,6 +223,30 @@ outbound_protect(struct flow_message *message, struct err *err)
 /* ---- the decision ------------------------------------------------------------------------------
  */
 
+/* What was wrong with the sender, or worth knowing; and in a dry run what would have been done. */
+static void
+outbound_note_identity(struct flow_message *message)
+{
+    const struct flow_identity *identity = &message->identity;
+    struct flow_outcome *outcome = &message->outcome;
+    bool refused = identity->answer.identity == POLICY_IDENTITY_REFUSED;
+
+    if (!identity->asked)
+        return;
+    if (strcmp(identity->answer.reason, "ok") != 0)
+        outcome->identity = identity->answer.reason;
+    if (identity->facts.person == POLICY_YES)
+        outcome->person = identity->facts.primary;
+    if (message->conf->global.sender_identity != CONF_IDENTITY_LOG)
+        return;
+    if (identity->answer.identity != POLICY_IDENTITY_OK)
+        snprintf(outcome->dry_run, sizeof(outcome->dry_run), "%s %s",
+                 refused ? "550 5.7.1" : "451 4.7.1", identity->answer.text);
+    else if (identity->answer.rewrite)
+        snprintf(outcome->dry_run, sizeof(outcome->dry_run), "rewrite to %s",
+                 identity->facts.primary);
+}
+
 static void
 outbound_note_decision(struct flow_message *message)
 {
@@ -237,8 +262,7 @@ outbound_note_decision(struct flow_message *message)
     outcome->result = decision->action == POLICY_REFUSE  ? "refused"
                       : decision->action == POLICY_DEFER ? "deferred"
                                                          : "ok";
-    if (outbound->facts.identity_asked && outbound->facts.identity.identity != POLICY_IDENTITY_OK)
-        outcome->identity = outbound->facts.identity.reason;
+    outbound_note_identity(message);
 }
 
 static void

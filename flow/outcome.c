@@ -156,6 +156,26 @@ outcome_identity(const struct flow_message *message, char *out)
 }
 
 static bool
+outcome_person(const struct flow_message *message, char *out)
+{
+    const char *person = message->outcome.person;
+
+    return person && strcmp(person, message->from.address) != 0 && outcome_word(person, out);
+}
+
+static bool
+outcome_rewritten(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->identity.was, out);
+}
+
+static bool
+outcome_dry_run(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->outcome.dry_run, out);
+}
+
+static bool
 outcome_size(const struct flow_message *message, char *out)
 {
     return outcome_number(true, message->header_bytes + message->body_bytes, out);
@@ -251,7 +271,14 @@ static const struct {
       "domain" },
     { "forged", outcome_forged, true, "Authentication-Results of our name that were removed" },
     { "identity", outcome_identity, false,
-      "what was wrong with the sender's identity (also where it is only logged)" },
+      "what was wrong with the sender's identity, or worth knowing: send-as, secondary-rewritten, "
+      "secondary-allowed, nobody-vouches" },
+    { "person", outcome_person, false,
+      "primary address of the person who sent the message, where From shows another address" },
+    { "rewritten", outcome_rewritten, false,
+      "secondary address in whose place the primary one was put" },
+    { "dry_run", outcome_dry_run, false,
+      "sender_identity = log: the reply that would have been given, or the rewriting" },
     { "size", outcome_size, true,
       "octets of the message as received; less when the body did not matter and was not sent" },
     { "osize", outcome_osize, true, "octets of the body that was written" },

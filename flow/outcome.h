@@ -25,7 +25,9 @@ struct flow_outcome {
     const char *smime;    /* inbound: the word of Authentication-Results */
     const char *note;     /* "opaque", when a clear signature was wanted and could not be;
                              "no-copy-for-sender" */
-    const char *identity; /* sender identity when it is not ok and not enforced */
+    const char *identity; /* reason word of the sender's identity when it is not "ok" */
+    const char *person;   /* primary address of who really sent it; borrowed from the message */
+    char dry_run[450];    /* sender_identity = log: what would have been done */
     const char *cipher, *digest, *format;
     char signer[300]; /* inbound: identifier of the signer; outbound: address that signed when not
                          From */

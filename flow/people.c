@@ -158,9 +158,9 @@ add_members(const struct flow_message *message, struct flow_facts *facts,
 
     for (size_t i = 0; i < group->member_count; i++) {
         const struct flow_finding *finding = recipient->members[i];
-        const struct conf_rule *own =
-            policy_rule_find(message->conf, message->direction, flow_state_sender(message),
-                             group->members[i].address);
+        struct policy_rule_question question =
+            flow_state_question(message, group->members[i].address);
+        const struct conf_rule *own = policy_rule_find(message->conf, &question);
 
         if (!own)
             return no_memory(err);

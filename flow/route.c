@@ -62,8 +62,8 @@ route_check_one(const struct flow_message *message, const struct flow_recipient 
         if (++count > ROUTE_LIMIT_SEPARATORS)
             break;
         route_format(local, at, other);
-        rule =
-            policy_rule_find(message->conf, message->direction, flow_state_sender(message), other);
+        struct policy_rule_question question = flow_state_question(message, other);
+        rule = policy_rule_find(message->conf, &question);
         if (!rule)
             return err_set(err, ERR_NOMEM, "no memory to find the rule for a recipient");
     }

@@ -9,10 +9,12 @@
 #define FLOW_STATE_H
 
 #include "flow/from.h"
+#include "flow/identity.h"
 #include "flow/message.h"
 #include "flow/outcome.h"
 #include "flow/resolve.h"
 #include "policy/outbound.h"
+#include "policy/rule.h"
 
 enum { FLOW_MESSAGE_MAGIC = 0x666c6f77, FLOW_LIMIT_ADDRESS = 1000, FLOW_ID_SIZE = 64 };
 
@@ -53,6 +55,7 @@ struct flow_message {
     struct mime_header *header;
     uint64_t header_bytes, body_bytes;
     struct flow_from from;
+    struct flow_identity identity; /* outbound */
 
     struct flow_outbound *outbound; /* after eoh, one of these two */
     struct flow_inbound *inbound;
@@ -69,6 +72,10 @@ struct flow_message {
 /* The sender that rules see: the mailbox of From where there is exactly one, else the envelope's.
  */
 const char *flow_state_sender(const struct flow_message *message);
+
+/* What is asked of policy/rule about `recipient` of this message; borrowed from both. */
+struct policy_rule_question flow_state_question(const struct flow_message *message,
+                                                const char *recipient);
 
 /* Looks up every recipient's rule. */
 ERR_CHECKED enum err_code flow_state_find_rules(struct flow_message *message, struct err *err);

@@ -10,7 +10,7 @@
 
 static const unsigned long required_actions = SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_CHGBODY |
                                               SMFIF_ADDRCPT | SMFIF_DELRCPT | SMFIF_QUARANTINE |
-                                              SMFIF_SETSYMLIST;
+                                              SMFIF_CHGFROM | SMFIF_SETSYMLIST;
 static const unsigned long required_steps = SMFIP_SKIP | SMFIP_HDR_LEADSPC;
 
 /* Steps that need no answer, and what their callbacks return. libmilter answers by itself where the

@@ -84,6 +84,14 @@ write_one(const struct milter_edits_args *args, const struct flow_edit *edit, st
         return insert_header(ctx, edit, err);
     case FLOW_EDIT_REPLACE_BODY:
         return write_body(args, err);
+    case FLOW_EDIT_CHANGE_HEADER:
+        what = "the change of a field";
+        result = smfi_chgheader(ctx, edit->name, (int)edit->index, edit->value);
+        break;
+    case FLOW_EDIT_CHANGE_SENDER:
+        what = "a new envelope sender";
+        result = smfi_chgfrom(ctx, edit->value, NULL);
+        break;
     case FLOW_EDIT_DELETE_HEADER:
         what = "the deletion of a field";
         result = smfi_chgheader(ctx, edit->name, (int)edit->index, NULL);

@@ -111,8 +111,9 @@ sender_is_ascii(const char *address)
 static bool
 sender_may_rewrite(const struct policy_sender_facts *facts)
 {
-    return sender_is_ascii(facts->primary) || !sender_is_ascii(sender_from(facts)) ||
-           !sender_is_ascii(facts->envelope_sender);
+    return !facts->too_long &&
+           (sender_is_ascii(facts->primary) || !sender_is_ascii(sender_from(facts)) ||
+            !sender_is_ascii(facts->envelope_sender));
 }
 
 /* A secondary address stands in `place`. */

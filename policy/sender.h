@@ -64,6 +64,7 @@ struct policy_sender_facts {
     /* Asked where policy_sender_asks_owner says; else NO. */
     enum policy_known send_as;       /* may he send as From */
     enum policy_known owner_primary; /* is that the primary address of its owner */
+    bool too_long; /* with the primary address in it a field would have a line that is too long */
 };
 
 struct policy_sender_answer {

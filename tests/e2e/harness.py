@@ -6,6 +6,7 @@ certificates come from the openssl command, mail is read by Python.
 A test module has functions named test_*; each is independent, and one that cannot run raises Skip with the reason.
 """
 
+import base64
 import contextlib
 import datetime
 import os
@@ -366,6 +367,11 @@ class Smtp:
         self.socket.sendall((line if isinstance(line, bytes) else line.encode()) + b"\r\n")
         return self.read()
 
+    def login(self, name, password):
+        """AUTH PLAIN (RFC 4616); (code, text)."""
+        token = base64.b64encode(b"\0" + name.encode() + b"\0" + password.encode()).decode()
+        return self.command(f"AUTH PLAIN {token}")
+
     def send(self, sender, recipients, message, mail_options="", rcpt_options=""):
         """One transaction; (code, text) of the first refusal or of the end."""
         code, text = self.command(f"MAIL FROM:<{sender}>{mail_options}")
@@ -404,15 +410,20 @@ def submit(port, sender, recipients, message, **options):
 
 
 class Postfix:
-    """A private Postfix below the scratch folder. `services`: {name: {option: value}}, each with a port of its own."""
+    """A private Postfix below the scratch folder. `services`: {name: {option: value}}, each with a port of its own.
+    `logins`: names that can log in (SASL), all with one password; without "@" they are of the realm mx.test."""
 
-    def __init__(self, scratch, sink_port, milter, services=None, main="", action="tempfail"):
+    password = "open sesame"
+
+    def __init__(self, scratch, sink_port, milter, services=None, main="", action="tempfail", logins=()):
         need_root()
         if not shutil.which("postfix"):
             raise Skip("Postfix is not installed")
         self.path = scratch.folder("postfix")
         self.config = self.path / "etc"
         self.config.mkdir()
+        if logins:
+            main += self._make_logins(logins)
         (self.path / "queue").mkdir()
         (self.path / "data").mkdir()
         shutil.chown(self.path / "data", "postfix", "postfix")
@@ -502,6 +513,20 @@ tlsmgr unix - - n 1000? 1 tlsmgr
         scratch.add(self.close)
         for port in self.ports.values():
             wait_until(lambda port=port: self._answers(port), 30, "Postfix")
+
+    def _make_logins(self, names):
+        if not shutil.which("saslpasswd2"):
+            raise Skip("sasl2-bin is not installed")
+        path = self.config / "sasl"  # Debian's Postfix looks there, whatever cyrus_sasl_config_path says
+        path.mkdir()
+        database = path / "sasldb2"
+        for name in names:
+            user, _, realm = name.partition("@")
+            run("saslpasswd2", "-p", "-c", "-f", database, "-u", realm or "mx.test", user, stdin=self.password.encode())
+        shutil.chown(database, "postfix", "postfix")
+        (path / "smtpd.conf").write_text("pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN\n"
+                                         f"sasldb_path: {database}\n")
+        return "smtpd_sasl_auth_enable = yes\nsmtpd_sasl_local_domain = mx.test\n"
 
     def _answers(self, port):
         if self.process.poll() is not None:

@@ -303,7 +303,7 @@ the_directory_says_who_a_login_is(void **state)
         { "alice", "sales@example.org", 550, "primary" },
         { "alice", "dave@example.org", 550, "not your address" },
         { "nobody", "alice@example.org", 550, "not known" },
-        { NULL, "zoe@example.org", 550, "not known" },
+        { NULL, "zoe@example.org", 550, "without a login" },
     };
     char rules[600], header[300];
 

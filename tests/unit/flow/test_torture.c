@@ -186,19 +186,19 @@ static const char *const plain_fields[] = {
 };
 
 static void
-torture_outbound(const char *rule, const char *type)
+torture_fields(const char *rule, const char *const *fields, const char *type)
 {
     long total, nth;
     struct run run;
 
     world_configure(&world, rule);
-    run_message("127.0.0.1", plain_fields, "secret plans \xc3\xbc\r\n", -1, &run);
+    run_message("127.0.0.1", fields, "secret plans \xc3\xbc\r\n", -1, &run);
     assert_true(run.made && run.body_written);
     assert_non_null(strstr(run.fields, type));
     total = torture_count;
     assert_true(total > 30);
     for (nth = 0; nth < total; nth++) {
-        run_message("127.0.0.1", plain_fields, "secret plans \xc3\xbc\r\n", nth, &run);
+        run_message("127.0.0.1", fields, "secret plans \xc3\xbc\r\n", nth, &run);
         if (!run.made || is_over(&run)) {
             if (run.made && run.answer.kind != FLOW_DEFER)
                 fail_msg("allocation %ld of %ld: %d %s", nth, total, run.answer.code,
@@ -210,6 +210,35 @@ torture_outbound(const char *rule, const char *type)
         if (run.body_written && strstr(type, "enveloped") && strstr(run.body, "secret plans"))
             fail_msg("allocation %ld of %ld: plaintext", nth, total);
     }
+}
+
+static void
+torture_outbound(const char *rule, const char *type)
+{
+    torture_fields(rule, plain_fields, type);
+}
+
+/* The rule that encrypts is found only after the directory was asked and From was rewritten. */
+static void
+a_rule_for_the_primary_address_is_never_lost(void **state)
+{
+    static const char people[] = "dn: uid=alice,dc=x\nobjectClass: inetOrgPerson\nuid: alice\n"
+                                 "proxyAddresses: SMTP:alice@example.org\n"
+                                 "proxyAddresses: smtp:second@example.org\n";
+    static const char *const fields[] = { "From",   " \"=?utf-8?q?Al=69ce?=\" <second@example.org>",
+                                          "Sender", " second@example.org",
+                                          "To",     " bob@example.net",
+                                          NULL };
+    char rules[700];
+
+    (void)state;
+    world_write(&world, "people.ldif", span_str(people));
+    snprintf(rules, sizeof rules,
+             "secondary_address = rewrite\ndirectory \"people\" { ldif = %s/people.ldif }\n"
+             "rule \"alice\" {\n sender = alice@example.org\n encrypt = always\n sign = never\n}\n"
+             "rule \"rest\" {\n smime = no\n}",
+             world.folder);
+    torture_fields(rules, fields, "enveloped-data");
 }
 
 static void
@@ -283,6 +312,7 @@ main(void)
         cmocka_unit_test(a_message_that_must_be_encrypted_never_leaves_plain),
         cmocka_unit_test(a_message_that_must_be_signed_never_leaves_unsigned),
         cmocka_unit_test(a_tampered_message_never_passes),
+        cmocka_unit_test(a_rule_for_the_primary_address_is_never_lost),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -61,6 +61,7 @@ struct delivery {
     bool replaced, skipped;
     char quarantine[300];
     char envelope[20000]; /* "-gone +come " of the recipients */
+    char sender[300];     /* the envelope sender that was put in its place; "" none */
     size_t edits;
 };
 
@@ -276,6 +277,23 @@ world_insert_field(struct world_header *header, const struct flow_edit *edit)
     header->count++;
 }
 
+/* "Name: value" of a changed field has to be there before, once or more. */
+static inline void
+world_change_field(struct world_header *header, const struct flow_edit *edit)
+{
+    unsigned index = edit->index;
+
+    for (size_t i = 0; i < header->count; i++) {
+        if (strcasecmp(header->list[i].name, edit->name) != 0 || --index > 0)
+            continue;
+        free(header->list[i].value);
+        header->list[i].value = strdup(edit->value);
+        return;
+    }
+    fprintf(stderr, "an edit changes %s, which is not there\n", edit->name);
+    abort();
+}
+
 static inline void
 world_edit(struct flow_message *message, struct world_header *header, struct delivery *out)
 {
@@ -301,6 +319,12 @@ world_edit(struct flow_message *message, struct world_header *header, struct del
             strcat(out->envelope, edit->kind == FLOW_EDIT_ADD_RECIPIENT ? "+" : "-");
             strcat(out->envelope, edit->value);
             strcat(out->envelope, " ");
+            break;
+        case FLOW_EDIT_CHANGE_HEADER:
+            world_change_field(header, edit);
+            break;
+        case FLOW_EDIT_CHANGE_SENDER:
+            snprintf(out->sender, sizeof out->sender, "%s", edit->value);
             break;
         case FLOW_EDIT_QUARANTINE:
             snprintf(out->quarantine, sizeof out->quarantine, "%s", edit->value);

@@ -458,6 +458,20 @@ rewriting_never_makes_a_message_internationalised(void **state)
 }
 
 static void
+rewriting_makes_no_line_too_long(void **state)
+{
+    struct policy_sender_answer out;
+    struct question question;
+
+    (void)state;
+    ask(&(struct row){ .from = ALIAS, .envelope = ALIAS, .secondary = CONF_SECONDARY_REWRITE },
+        &question);
+    question.facts.too_long = true;
+    policy_sender_decide(&question.facts, &out);
+    assert_string_equal(out.reason, "secondary-address");
+}
+
+static void
 owners_are_asked_about_foreign_addresses_alone(void **state)
 {
     static const struct {
@@ -514,6 +528,7 @@ main(void)
         cmocka_unit_test(who_there_is_cannot_be_found_out),
         cmocka_unit_test(case_of_local_parts_counts_where_it_is_configured),
         cmocka_unit_test(rewriting_never_makes_a_message_internationalised),
+        cmocka_unit_test(rewriting_makes_no_line_too_long),
         cmocka_unit_test(owners_are_asked_about_foreign_addresses_alone),
         cmocka_unit_test(long_addresses_are_cut_and_the_advice_stays),
     };
