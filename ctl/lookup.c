@@ -81,9 +81,12 @@ static int
 lookup_run(struct flow_services *services, const char *address, const char *trust, bool sign,
            bool json)
 {
+    struct pki_fetch_budget budget;
     struct directory_lookup_question question = {
         .trust = flow_services_trust(services, trust),
         .revocation = flow_names_revocation(&services->conf->global, CONF_DIRECTION_OUT),
+        .evidence = services->evidence,
+        .budget = &budget,
         .policy = &services->leaf_policy,
         .now = clock_now_s(),
         .deadline_ms = clock_monotonic_ms() + CTL_PEOPLE_TIMEOUT_MS,
@@ -106,6 +109,7 @@ lookup_run(struct flow_services *services, const char *address, const char *trus
         return CTL_EXIT_USAGE;
     }
     question.address = formatted;
+    flow_names_budget_init(&budget, &services->conf->global);
     code = sign ? directory_lookup_key(services->lookup, &question, &result, &err)
                 : directory_lookup_certificate(services->lookup, &question, &result, &err);
     if (code != ERR_OK && code != ERR_NOTFOUND && code != ERR_TEMP) {

@@ -4,7 +4,7 @@
  */
 #include <stdio.h>
 
-#include "ctl/certificate.h"
+#include "ctl/account.h"
 #include "ctl/command.h"
 #include "ctl/json.h"
 #include "ctl/trust.h"
@@ -23,19 +23,7 @@ path_print_json(const struct pki_path_result *result)
                                                              : "invalid");
     ctl_json_text(&json, "reason", result->answer.reason);
     ctl_json_text(&json, "text", result->answer.text);
-    ctl_json_open(&json, "path", '[');
-    for (size_t i = 0; i < result->count; i++) {
-        const struct pki_path_step *step = &result->steps[i];
-
-        ctl_json_open(&json, NULL, '{');
-        ctl_certificate_json(&json, step->certificate);
-        ctl_json_text(&json, "source", step->source);
-        ctl_json_text(&json, "revocation", step->revocation);
-        ctl_json_time(&json, "crl_this_update", step->this_update);
-        ctl_json_time(&json, "crl_next_update", step->next_update);
-        ctl_json_close(&json);
-    }
-    ctl_json_close(&json);
+    ctl_account_json(&json, "path", result);
     ctl_json_close(&json);
 }
 
@@ -45,16 +33,7 @@ path_print_text(const struct pki_path_result *result)
     printf("%s: ", result->answer.reason);
     ctl_print(result->answer.text[0] ? result->answer.text : "the path holds");
     putchar('\n');
-    for (size_t i = 0; i < result->count; i++) {
-        const struct pki_path_step *step = &result->steps[i];
-        char until[PKI_TIME_SIZE];
-
-        printf("%zu: %s, revocation %s", i, step->source, step->revocation);
-        if (step->next_update)
-            printf(", CRL until %s", pki_time_format(step->next_update, until));
-        putchar('\n');
-        ctl_certificate_print(step->certificate);
-    }
+    ctl_account_print(result, true);
 }
 
 static int
@@ -64,8 +43,11 @@ path_run(struct ctl_trust *trust, const char *path, bool json)
     struct pki_path_result result = { .count = 0 };
     struct pki_path_args args = { .trust = trust->trust,
                                   .untrusted = &trust->untrusted,
+                                  .source = "file",
                                   .at = (time_t)trust->at,
                                   .revocation = trust->rules,
+                                  .evidence = trust->evidence,
+                                  .budget = trust->offline ? NULL : &trust->budget,
                                   .allow_weak = trust->allow_weak,
                                   .policies = trust->policies.list,
                                   .explicit_policy = trust->explicit_policy,

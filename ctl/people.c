@@ -7,15 +7,20 @@ enum err_code
 ctl_people_find(struct flow_services *services, const char *address, enum pki_use use,
                 const char *trust, struct directory_lookup_result *result, struct err *err)
 {
+    const struct conf_global *global = &services->conf->global;
+    struct pki_fetch_budget budget;
     const struct directory_lookup_question question = {
         .address = address,
         .trust = flow_services_trust(services, trust),
-        .revocation = flow_names_revocation(&services->conf->global, CONF_DIRECTION_OUT),
+        .revocation = flow_names_revocation(global, CONF_DIRECTION_OUT),
+        .evidence = services->evidence,
+        .budget = &budget,
         .policy = &services->leaf_policy,
         .now = clock_now_s(),
         .deadline_ms = clock_monotonic_ms() + CTL_PEOPLE_TIMEOUT_MS,
     };
 
+    flow_names_budget_init(&budget, global);
     /* Without a trust set the lookup would ask for no path at all: here that is a wrong
      * configuration. */
     if (!question.trust) {

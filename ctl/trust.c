@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "ctl/command.h"
+#include "flow/evidence.h"
 #include "flow/names.h"
 #include "util/clock.h"
 
@@ -14,8 +15,6 @@ trust_load_mode(struct ctl_trust *trust)
 {
     static const char *const words[] = { "require", "prefer", "off" };
 
-    if (trust->services)
-        trust->rules = flow_names_revocation(&trust->services->conf->global, CONF_DIRECTION_IN);
     if (!trust->revocation)
         return CTL_EXIT_YES;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
@@ -26,6 +25,31 @@ trust_load_mode(struct ctl_trust *trust)
     }
     ctl_say("--revocation is require, prefer or off, not \"%s\"", trust->revocation);
     return CTL_EXIT_USAGE;
+}
+
+/* Rules and network, out of the configuration or the defaults. */
+static enum err_code
+trust_load_network(struct ctl_trust *trust, struct err *err)
+{
+    struct conf *conf = NULL;
+    const struct conf_global *global;
+    enum err_code code = ERR_OK;
+
+    if (trust->services)
+        conf = conf_add1(trust->services->conf);
+    else
+        code = conf_load(NULL, NULL, NULL, &conf, err);
+    if (code != ERR_OK)
+        return code;
+    global = &conf->global;
+    trust->rules = flow_names_revocation(global, CONF_DIRECTION_IN);
+    flow_names_budget_init(&trust->budget, global);
+    if (trust->services)
+        trust->evidence = pki_evidence_add1(trust->services->evidence);
+    else if (!trust->offline)
+        code = flow_evidence_new(global, &trust->evidence, err);
+    conf_free(&conf);
+    return code;
 }
 
 /* Files of the command line that cannot be used are a wrong command line. */
@@ -87,6 +111,8 @@ ctl_trust_load(struct ctl_trust *trust, const struct ctl_common *common)
     code = trust_load_own(trust);
     if (code == CTL_EXIT_YES)
         code = trust_load_services(trust, common);
+    if (code == CTL_EXIT_YES && trust_load_network(trust, &err) != ERR_OK)
+        return trust_fail(&err);
     if (code == CTL_EXIT_YES)
         code = trust_load_mode(trust);
     trust->untrusted.limit = TRUST_LIMIT_UNTRUSTED;
@@ -103,6 +129,7 @@ ctl_trust_free(struct ctl_trust *trust)
 {
     pki_certificates_free(&trust->untrusted);
     pki_trust_free(&trust->own);
+    pki_evidence_free(&trust->evidence);
     flow_services_free(&trust->services);
     trust->trust = NULL;
 }

@@ -16,14 +16,16 @@ struct ctl_trust {
     long long at;           /* 0: now */
     const char *revocation; /* word, or NULL */
     const char *name;       /* of a set of the configuration, or NULL */
-    bool offline; /* nothing here asks the network: accepted, so that scripts may say it */
+    bool offline;           /* nobody is asked: no network, no shared cache */
     bool explicit_policy, inhibit_policy_mapping, inhibit_any_policy, allow_weak;
     /* Set by load. */
     struct flow_services *services; /* NULL without a configuration */
     struct pki_trust *own;          /* of the command line */
     const struct pki_trust *trust;  /* NULL: there are no anchors, nothing is trusted */
     struct pki_certificates untrusted;
-    struct pki_revocation_rules rules;
+    struct pki_revocation_rules rules; /* of inbound mail; without a configuration the defaults */
+    struct pki_evidence *evidence;     /* a reference */
+    struct pki_fetch_budget budget;    /* what may be asked for one question */
 };
 
 #define CTL_TRUST_OPTIONS(t)                                                                       \

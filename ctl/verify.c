@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/account.h"
 #include "ctl/certificate.h"
 #include "ctl/command.h"
 #include "ctl/json.h"
@@ -52,6 +53,7 @@ verify_print_signer(struct ctl_json *json, const struct flow_verification_signer
     ctl_json_time(json, "signing_time", signer->smime->signing_time);
     if (certificate)
         ctl_certificate_json(json, certificate);
+    ctl_account_json(json, "path_steps", &signer->path);
     ctl_json_close(json);
 }
 
@@ -94,12 +96,13 @@ verify_print_text(const struct flow_verification_result *result)
             ctl_print(signer->issuer);
             printf("\n    algorithm: %s\n    certificate: %s\n    path: %s",
                    signer->algorithm.reason, signer->leaf.reason, signer->path.answer.reason);
-            if (signer->path.answer.status != PKI_STATUS_OK) {
+            if (signer->path.answer.status != PKI_STATUS_OK || signer->path.unfresh) {
                 fputs(": ", stdout);
                 ctl_print(signer->path.answer.text);
             }
         }
         putchar('\n');
+        ctl_account_print(&signer->path, false);
     }
 }
 
@@ -132,6 +135,8 @@ verify_run(struct ctl_trust *trust, const char *path, bool json)
     args->untrusted = &trust->untrusted;
     args->at = (time_t)trust->at;
     args->revocation = trust->rules;
+    args->evidence = trust->evidence;
+    args->budget = trust->offline ? NULL : &trust->budget;
     args->allow_weak = trust->allow_weak;
     args->policies = trust->policies.list;
     args->explicit_policy = trust->explicit_policy;

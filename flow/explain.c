@@ -5,6 +5,7 @@
 #include "flow/inbound.h"
 #include "flow/outbound.h"
 #include "flow/state.h"
+#include "pki/reason.h"
 #include "policy/rule.h"
 #include "util/log.h"
 
@@ -260,6 +261,26 @@ explain_outbound(const struct explain *explain)
 /* ---- inbound -----------------------------------------------------------------------------------
  */
 
+/* Each certificate of a path: where it came from, and by what its status is known. */
+static void
+explain_path(const struct explain *explain, const struct pki_path_result *path)
+{
+    size_t i;
+
+    for (i = 0; i < path->count; i++) {
+        const struct pki_path_step *step = &path->steps[i];
+        char next[PKI_TIME_SIZE] = "";
+
+        explain_say(explain, "path", "%zu: %s, from %s, %s%s%s%s%s%s%s%s%s%s", i,
+                    pki_certificate_get(step->certificate)->subject, step->source, step->revocation,
+                    step->method ? " by " : "", step->method ? step->method : "",
+                    step->origin ? " from " : "", step->origin ? step->origin : "",
+                    step->next_update ? ", next " : "",
+                    step->next_update ? pki_time_format(step->next_update, next) : "",
+                    step->stale ? ", stale" : "", step->text[0] ? ": " : "", step->text);
+    }
+}
+
 static void
 explain_inbound(const struct explain *explain)
 {
@@ -281,6 +302,7 @@ explain_inbound(const struct explain *explain)
                     signer->identifier[0] ? signer->identifier : "?", signer->smime->reason,
                     signer->algorithm.reason, signer->leaf.reason, signer->path.answer.reason,
                     signer->identity ? "is the address of From" : "is not the address of From");
+        explain_path(explain, &signer->path);
     }
     explain_say(explain, "verdict", "%s (%s)%s%s", policy_result_name(result->verdict.result),
                 result->verdict.reason, result->text[0] ? ": " : "", result->text);

@@ -114,8 +114,7 @@ finding_ask(struct flow_services *services, const struct flow_finding_question *
     struct err asked = ERR_INIT;
     enum err_code code;
 
-    pki_fetch_budget_init(&budget, (unsigned)global->facts_timeout,
-                          (unsigned)global->fetch_per_message, global->fetch_bytes_per_message);
+    flow_names_budget_init(&budget, global);
     /* The lookup takes a missing trust set for "do not ask": here it means that nothing is trusted.
      */
     if (!lookup.trust) {

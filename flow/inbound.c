@@ -148,6 +148,12 @@ inbound_note(struct flow_message *message, const struct flow_verification_result
         snprintf(outcome->signer, sizeof(outcome->signer), "%.290s", result->signer->identifier);
     if (result->verdict.result != POLICY_RESULT_PASS && result->claim != SMIME_CLAIM_NONE)
         snprintf(outcome->detail, sizeof(outcome->detail), "%s", result->text);
+    else if (result->signer && result->signer->path.unfresh)
+        snprintf(outcome->detail, sizeof(outcome->detail), "%s", result->signer->path.answer.text);
+    if (result->signer && result->signer->path.count > 0) {
+        outcome->cached = result->signer->path.held;
+        outcome->has_cached = true;
+    }
 }
 
 static void
@@ -187,11 +193,9 @@ inbound_add_result(struct flow_message *message, const struct flow_verification_
 static void
 inbound_open_budget(const struct flow_message *message, int64_t deadline_ms)
 {
-    const struct conf_global *global = &message->conf->global;
     struct pki_fetch_budget *budget = &message->inbound->budget;
 
-    pki_fetch_budget_init(budget, (unsigned)global->facts_timeout,
-                          (unsigned)global->fetch_per_message, global->fetch_bytes_per_message);
+    flow_names_budget_init(budget, &message->conf->global);
     if (budget->deadline_ms > deadline_ms)
         budget->deadline_ms = deadline_ms;
 }

@@ -58,6 +58,13 @@ flow_names_revocation(const struct conf_global *global, enum conf_direction dire
     };
 }
 
+void
+flow_names_budget_init(struct pki_fetch_budget *budget, const struct conf_global *global)
+{
+    pki_fetch_budget_init(budget, (unsigned)global->facts_timeout,
+                          (unsigned)global->fetch_per_message, global->fetch_bytes_per_message);
+}
+
 /* The remaining words stand in the same order in params.def and in smime/algorithm.h. */
 enum smime_digest
 flow_names_digest(int word)

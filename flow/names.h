@@ -15,6 +15,9 @@ struct flow_message;
 struct pki_revocation_rules flow_names_revocation(const struct conf_global *global,
                                                   enum conf_direction direction);
 
+/* What may be asked of the network for one question, from now on. */
+void flow_names_budget_init(struct pki_fetch_budget *budget, const struct conf_global *global);
+
 /* From the index of an ENUM parameter; what is out of range becomes the strictest. */
 enum smime_digest flow_names_digest(int word);
 enum smime_signature flow_names_signature(int word);

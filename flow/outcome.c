@@ -188,6 +188,12 @@ outcome_osize(const struct flow_message *message, char *out)
 }
 
 static bool
+outcome_cached(const struct flow_message *message, char *out)
+{
+    return outcome_number(message->outcome.has_cached, message->outcome.cached, out);
+}
+
+static bool
 outcome_wait_ms(const struct flow_message *message, char *out)
 {
     return outcome_number(message->outcome.has_wait, (uint64_t)message->outcome.wait_ms, out);
@@ -258,6 +264,9 @@ static const struct {
       "rest" },
     { "certs", outcome_certs, true,
       "certificates that the message was encrypted to: recipients, sender, additional ones" },
+    { "cached", outcome_cached, true,
+      "inbound: certificates of the signer's path whose revocation status was held, so that nobody "
+      "was asked about them" },
     { "groups", outcome_groups, false,
       "distribution groups among the recipients, separated by commas: address, number of members, "
       "and kept, replaced, or why they are not known; at most log_recipients, then the number of "

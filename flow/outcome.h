@@ -34,9 +34,10 @@ struct flow_outcome {
     char detail[FLOW_OUTCOME_DETAIL]; /* our own errors, for the operator */
     size_t certificates;              /* RecipientInfos written */
     size_t forged;                    /* forged result fields removed */
+    size_t cached;                    /* statuses of the signer's path that were held */
     uint64_t size, output_size;
     int64_t wait_ms, crypto_ms;
-    bool has_certificates, has_output, has_wait, has_crypto;
+    bool has_certificates, has_cached, has_output, has_wait, has_crypto;
     bool logged;
 };
 

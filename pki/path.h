@@ -88,6 +88,7 @@ struct pki_path_result {
     struct pki_answer answer; /* ok, too: the text says what was accepted without a fresh status */
     struct pki_path_step steps[PKI_PATH_STEPS]; /* leaf first; as far as it was built */
     size_t count;
+    size_t held;  /* certificates whose status was known before anybody was asked */
     bool unfresh; /* ok by mode prefer alone: a status is stale or not known */
     /* Of "ok": when the first of the things runs out that it rests on, certificates and statuses.
      * Of one that is unfresh: soon, since more may be known then. 0: not ok. */

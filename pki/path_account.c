@@ -317,6 +317,7 @@ pki_path_account_set(const struct pki_path_search *search, struct pki_path_resul
         step_set(search, i, step);
         result->count = i + 1;
     }
+    result->held = search->held;
     revoked = revoked_find(search, result, &text);
     if (!pki_path_search_holds(search))
         hard_answer_set(search, &result->answer);

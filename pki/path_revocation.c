@@ -353,12 +353,14 @@ pki_path_revocation_check(struct pki_path_search *search, struct err *err)
 
     if (pki_path_search_holds(search))
         code = without_more_check(search, err);
+    search->held = subject_count(search) - unsettled_count(search);
     if (code != ERR_OK || !search->args->evidence || !pki_path_search_holds(search))
         return code;
     for (size_t i = 0; code == ERR_OK && i < subject_count(search); i++) {
         if (search->args->revocation.methods != PKI_REVOCATION_CRL)
             code = ocsp_get(search, i, NULL, err);
     }
+    search->held = subject_count(search) - unsettled_count(search);
     if (code == ERR_OK && search->args->budget && !is_revoked(search))
         code = network_ask(search, err);
     return code;

@@ -99,6 +99,7 @@ struct pki_path_search {
     struct pki_path_round round;
     struct pki_path_ocsp ocsp[PKI_PATH_STEPS];
     struct pki_path_asked asked[PKI_PATH_STEPS];
+    size_t held;   /* certificates whose status was known before anybody was asked */
     bool is_short; /* a hook had no memory */
 };
 
