@@ -30,6 +30,8 @@ due_since(const struct pki_evidence *evidence, const struct pki_evidence_item *i
         now - item->used_at > (time_t)evidence->args.idle_s)
         return NEVER;
     if (failure->since) {
+        if (!item->object && failure->times > PKI_REFRESH_UNASKED && item->used_at <= failure->at)
+            return NEVER;
         if (!also_failed || !pki_evidence_may_ask(evidence, item, true, now))
             return NEVER;
         return failure->at + (time_t)failure->wait_s;

@@ -3,7 +3,9 @@
  *
  * An item is due at half of what was left of its lifetime when it came; when it failed and its
  * interval is over; and at once when a message had no time to wait for it, so that the retry finds
- * it. What nobody asked for in idle_s is left alone.
+ * it. What nobody asked for in idle_s is left alone; so is what never came and nobody asked for
+ * again, after a few attempts: else a stranger who sends certificates with URLs of his choice would
+ * have us knock there all day.
  *
  * A few threads, each of which takes the item that is due longest, so that a slow server holds up
  * nobody; one of them takes nothing that failed last time, so that a hundred dead servers hold up
@@ -16,7 +18,7 @@
 
 #include "pki/evidence_held.h"
 
-enum { PKI_REFRESH_THREADS = 4 };
+enum { PKI_REFRESH_THREADS = 4, PKI_REFRESH_UNASKED = 4 };
 
 ERR_CHECKED enum err_code pki_refresh_new(struct pki_evidence *evidence, struct pki_refresh **out,
                                           struct err *err);

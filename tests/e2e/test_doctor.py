@@ -6,9 +6,10 @@ import os
 import pathlib
 import shutil
 import socket
+import subprocess
 
 from trustservers import PASSWORD, USER, Redis
-from harness import (Authority, Postfix, Scratch, Sink, Smimed, main, need_root, run, smimectl, submit,
+from harness import (Authority, Postfix, Scratch, Sink, Skip, Smimed, main, need_root, run, smimectl, stop_process, submit,
                      trust_config, wait_until)
 
 
@@ -316,6 +317,36 @@ def test_redis_and_its_key_are_tried():
         assert b"0 entries" in smimectl("cache", "show", "-c", world.smimed.file, check=True).stdout
         assert b"flushed 0" in smimectl("cache", "flush", "--shared", "http://crl.test/a.crl", "-c", world.smimed.file).stdout
         assert json.loads(smimectl("stats", "--json", "-c", world.smimed.file).stdout)["cache_entries"] == 0
+
+
+def test_the_example_for_redis_works_and_the_doctor_likes_it():
+    with Scratch("doctor") as scratch:
+        if not shutil.which("redis-server"):
+            raise Skip("redis-server is not installed")
+        example = (pathlib.Path(__file__).resolve().parents[2] / "conf/redis.example").read_text()
+        server, gateway = example.split("# ---- smimed.conf")
+        lines = [line for line in server.splitlines() if line and not line.startswith("#")]
+        assert any(line.startswith("user smimed on") for line in lines), lines
+        text = "\n".join(lines).replace("REPLACE-THIS-PASSWORD", "a-long-password").replace("/run/redis/", f"{scratch.path}/")
+        file = scratch.path / "redis.conf"
+        file.write_text(f"{text}\ndir {scratch.path}\nlogfile {scratch.path}/redis.log\n")
+        process = subprocess.Popen(["redis-server", file], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.STDOUT)
+        scratch.add(lambda: stop_process(process))
+        wait_until((scratch.path / "smimed.sock").exists, 20, "Redis")
+        key, password = scratch.path / "cache.key", scratch.path / "redis.password"
+        key.write_bytes(os.urandom(32))
+        password.write_text("a-long-password\n")
+        for secret in (key, password):
+            secret.chmod(0o600)
+        # The lines for smimed.conf, as they stand there.
+        wanted = [line[2:] for line in gateway.splitlines() if line.startswith("# ") and " = " in line]
+        settings = [line for line in wanted if "sentinel" not in line and "redis_master" not in line]
+        assert len(settings) == 5, settings
+        settings = "\n".join(settings).replace("/etc/smimed/", f"{scratch.path}/").replace("/run/redis/", f"{scratch.path}/")
+        world = World(scratch, settings + "\n")
+        checks = world.doctor(world.postfix())[1]
+        assert levels(checks, "redis") == ["OK"] and levels(checks, "cache-key") == ["OK"], checks
 
 
 def test_the_proxy_is_tried():

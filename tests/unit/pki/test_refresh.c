@@ -1,5 +1,16 @@
 #include "tests/unit/pki/evidence_fixture.h"
 
+/* With its threads, which look once in an hour: what the tests run is all that happens, and
+ * questions leave what fails to the refresher. */
+static struct pki_evidence *
+started(void)
+{
+    struct pki_evidence *evidence = evidence_of((struct pki_evidence_args){ .refresh_s = 3600 });
+
+    assert_int_equal(pki_evidence_start(evidence, &(struct err)ERR_INIT), ERR_OK);
+    return evidence;
+}
+
 static void
 what_is_in_use_is_renewed_at_half_of_its_lifetime(void **state)
 {
@@ -69,7 +80,7 @@ static void
 what_fails_is_asked_after_30_s_then_twice_as_long_at_most_10_minutes(void **state)
 {
     static const long attempts[] = { 30, 90, 210, 450, 930, 1530, 2130, 2730 };
-    struct pki_evidence *evidence = evidence_of((struct pki_evidence_args){ .limit_bytes = 0 });
+    struct pki_evidence *evidence = started();
     size_t made = 0;
 
     (void)state;
@@ -78,6 +89,7 @@ what_fails_is_asked_after_30_s_then_twice_as_long_at_most_10_minutes(void **stat
     assert_int_equal(get_crl(evidence, "/a.crl").code, ERR_TEMP);
     for (long s = 1; s <= 2800; s++) {
         clock_set_s(now + s);
+        assert_int_equal(get_crl(evidence, "/a.crl").code, ERR_TEMP); /* in use */
         if (pki_refresh_run(evidence) == 0)
             continue;
         assert_true(made < sizeof attempts / sizeof *attempts);
@@ -87,20 +99,41 @@ what_fails_is_asked_after_30_s_then_twice_as_long_at_most_10_minutes(void **stat
     pki_evidence_free(&evidence);
 }
 
+/* Whoever sends a certificate chooses the URLs in it, and sends it once. */
+static void
+what_never_came_and_nobody_asks_for_again_is_given_up(void **state)
+{
+    struct pki_evidence *evidence = started();
+
+    (void)state;
+    clock_set_s(now);
+    serve("/a.crl", BROKEN, "", 0);
+    assert_int_equal(get_crl(evidence, "/a.crl").code, ERR_TEMP);
+    for (long s = 1; s <= 20 * HOUR; s += 10) {
+        clock_set_s(now + s);
+        (void)pki_refresh_run(evidence);
+    }
+    assert_int_equal(asked("/a.crl"), 1 + PKI_REFRESH_UNASKED);
+    /* Asked for again it is asked for again, by the refresher. */
+    assert_int_equal(get_crl(evidence, "/a.crl").code, ERR_TEMP);
+    assert_int_equal(waited(evidence), 1);
+    serve_crl("/a.crl", &ca, &(struct testca_crl_args){ .number = 1 });
+    assert_int_equal(pki_refresh_run(evidence), 1);
+    assert_int_equal(get_held(evidence, "/a.crl").number, 1);
+    pki_evidence_free(&evidence);
+}
+
 /* CA servers that nothing comes from for 72 hours; a message every ten minutes. */
 static void
 no_message_waits_while_all_servers_are_dead_for_72_hours(void **state)
 {
-    struct pki_evidence *evidence = evidence_of((struct pki_evidence_args){ .limit_bytes = 0 });
+    struct pki_evidence *evidence = started();
     X509 *revoked[] = { leaf.x509, NULL };
     uint64_t before, asked_before;
     struct got got;
     time_t dead = now + HOUR, end = now + 2 * DAY;
 
     (void)state;
-    assert_int_equal(pki_evidence_start(evidence, &(struct err)ERR_INIT), ERR_OK);
-    pki_evidence_free(&evidence);
-    evidence = evidence_of((struct pki_evidence_args){ .refresh_s = 3600 });
     clock_set_s(now);
     serve_crl("/a.crl", &ca,
               &(struct testca_crl_args){ .number = 1, .revoked = revoked, .next_update = end });
@@ -142,7 +175,7 @@ no_message_waits_while_all_servers_are_dead_for_72_hours(void **state)
 static void
 what_was_never_there_is_missed_since_its_first_failure(void **state)
 {
-    struct pki_evidence *evidence = evidence_of((struct pki_evidence_args){ .limit_bytes = 0 });
+    struct pki_evidence *evidence = started();
     struct got got;
 
     (void)state;
@@ -234,6 +267,7 @@ main(void)
         TEST(the_configured_life_bounds_what_a_crl_says),
         TEST(what_nobody_asked_for_is_left_alone),
         TEST(what_fails_is_asked_after_30_s_then_twice_as_long_at_most_10_minutes),
+        TEST(what_never_came_and_nobody_asks_for_again_is_given_up),
         TEST(no_message_waits_while_all_servers_are_dead_for_72_hours),
         TEST(what_was_never_there_is_missed_since_its_first_failure),
         TEST(the_threads_renew_by_themselves_and_a_slow_server_holds_up_nobody),
