@@ -201,11 +201,13 @@ ctl_doctor_check_trust(struct ctl_doctor_report *report, struct conf *conf)
                                 "trust", "anchors name files or folders with CA certificates",
                                 "trust \"%s\": %zu anchors, %zu CRLs", trust->name, anchors,
                                 pki_trust_crl_count(trust->trust));
-        if (pki_trust_crl_count(trust->trust) == 0 &&
+        if (pki_trust_crl_count(trust->trust) == 0 && !conf->global.fetch &&
             conf->global.revocation_outbound == CONF_REVOCATION_REQUIRE)
             ctl_doctor_report_write(report, CTL_DOCTOR_LEVEL_WARN, "trust",
-                                    "give CRLs, or set revocation_outbound and revocation_inbound",
-                                    "trust \"%s\" has no CRL, and revocation is required",
+                                    "give CRLs, set fetch = yes, or change revocation_outbound and "
+                                    "revocation_inbound",
+                                    "trust \"%s\" has no CRL, nothing is fetched, and revocation "
+                                    "is required",
                                     trust->name);
         check_crls(report, &conf->trusts[i]);
     }

@@ -1,8 +1,9 @@
 /*
- * What the library leaves out of a path that holds: the algorithm floor (RFC 8550 4.3), and the
- * extended key usage of issuers.
+ * What the library leaves out of a path that holds: the algorithm floor (RFC 8550 4.3), the
+ * extended key usage of issuers, and excluded domains of internationalised addresses.
  */
 #include <string.h>
+#include <strings.h>
 
 #include <openssl/x509v3.h>
 
@@ -81,8 +82,78 @@ usage_check(const struct pki_path_result *result, struct pki_answer *out)
     return true;
 }
 
+/* ---- names -------------------------------------------------------------------------------------
+ */
+
+/* RFC 9598 6: a host, or a domain below which all hosts lie when it begins with a dot. A whole
+ * mailbox has an ASCII local part and cannot be meant. */
+static bool
+domain_is_in(const char *domain, struct span base)
+{
+    size_t n = strlen(domain);
+
+    if (base.n > 0 && base.p[0] == '.')
+        return n > base.n && strncasecmp(domain + n - base.n, (const char *)base.p, base.n) == 0;
+    return n == base.n && strncasecmp(domain, (const char *)base.p, n) == 0;
+}
+
+static bool
+is_excluded(const NAME_CONSTRAINTS *constraints, const char *domain)
+{
+    for (int i = 0; i < sk_GENERAL_SUBTREE_num(constraints->excludedSubtrees); i++) {
+        const GENERAL_NAME *base = sk_GENERAL_SUBTREE_value(constraints->excludedSubtrees, i)->base;
+        if (base->type == GEN_EMAIL &&
+            domain_is_in(domain, span_of(ASN1_STRING_get0_data(base->d.rfc822Name),
+                                         (size_t)ASN1_STRING_length(base->d.rfc822Name))))
+            return true;
+    }
+    return false;
+}
+
+/* The domain of a SmtpUTF8Mailbox; NULL: the address is an rfc822Name, which the library judges. */
+static const char *
+utf8_domain(const char *address)
+{
+    const char *at = strrchr(address, '@');
+
+    for (const char *p = address; at && p < at; p++) {
+        if ((unsigned char)*p >= 0x80)
+            return at + 1;
+    }
+    return NULL;
+}
+
+/* The library (3.0) does not see that a SmtpUTF8Mailbox lies below an excluded ".example.org". */
+static bool
+names_check(const struct pki_path_result *result, struct pki_answer *out)
+{
+    const char *const *addresses =
+        result->count > 0 && result->steps[0].certificate
+            ? pki_certificate_get(result->steps[0].certificate)->addresses
+            : NULL;
+
+    for (; addresses && *addresses; addresses++) {
+        const char *domain = utf8_domain(*addresses);
+        for (size_t i = 1; domain && i < result->count; i++) {
+            X509 *x509 = pki_certificate_get0_x509(result->steps[i].certificate);
+            NAME_CONSTRAINTS *constraints =
+                X509_get_ext_d2i(x509, NID_name_constraints, NULL, NULL);
+            bool excluded = constraints && is_excluded(constraints, domain);
+            NAME_CONSTRAINTS_free(constraints);
+            if (!excluded)
+                continue;
+            pki_reason_set(out, PKI_REASON_NAME_CONSTRAINTS, "%s: %.80s is excluded by %.80s",
+                           pki_reason_meaning(PKI_REASON_NAME_CONSTRAINTS), domain,
+                           pki_certificate_get(result->steps[i].certificate)->subject);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool
 pki_path_floor_check(const struct pki_path_result *result, bool allow_weak, struct pki_answer *out)
 {
-    return usage_check(result, out) && (allow_weak || strength_check(result, out));
+    return names_check(result, out) && usage_check(result, out) &&
+           (allow_weak || strength_check(result, out));
 }

@@ -449,6 +449,33 @@ rules_quarantine_refuse_and_defer(void **state)
 }
 
 static void
+the_path_is_told_certificate_by_certificate(void **state)
+{
+    struct letter letter = letter_from_alice();
+    struct delivery delivery;
+    char path[300], away[300];
+
+    (void)state;
+    letter.body = signed_body;
+    world_configure(&world, "");
+    world_send(&world, &letter, &delivery);
+    assert_non_null(strstr(delivery.explain, "path: 0: CN=alice"));
+    assert_non_null(strstr(delivery.explain, "from message, good by crl from folder, next "));
+    assert_non_null(strstr(delivery.explain, "from anchor, anchor"));
+    delivery_free(&delivery);
+    /* What prefer accepts without a status is said. */
+    snprintf(path, sizeof path, "%s/crls/sub.crl", world.folder);
+    snprintf(away, sizeof away, "%s/away.crl", world.folder);
+    assert_int_equal(rename(path, away), 0);
+    world_configure(&world, "revocation_inbound = prefer\n");
+    world_send(&world, &letter, &delivery);
+    assert_non_null(strstr(first_line(&delivery), "smime=pass"));
+    assert_non_null(strstr(delivery.explain, "from message, unknown"));
+    delivery_free(&delivery);
+    assert_int_equal(rename(away, path), 0);
+}
+
+static void
 what_we_sign_we_verify(void **state)
 {
     static const char *const rules[] = {
@@ -503,6 +530,7 @@ main(void)
         cmocka_unit_test(an_encrypted_message_is_none),
         cmocka_unit_test(forged_results_of_our_name_go_and_others_stay),
         cmocka_unit_test(rules_quarantine_refuse_and_defer),
+        cmocka_unit_test(the_path_is_told_certificate_by_certificate),
         cmocka_unit_test(what_we_sign_we_verify),
     };
 

@@ -180,6 +180,28 @@ name_constraints_bind_addresses(void **state)
     expect_below(&args, &bob, path, "ok", PKI_STATUS_OK);
 }
 
+/* RFC 9598 6: rfc822Name constraints bind SmtpUTF8Mailbox by its domain. */
+static void
+name_constraints_bind_internationalised_addresses(void **state)
+{
+    (void)state;
+    struct pki_path_args path = { .at = 0 };
+    struct testca_args args = { .cn = NULL };
+    struct testca_args bob = { .cn = "Bob",
+                               .san = "otherName:1.3.6.1.5.5.7.8.9;UTF8:b\xc3\xbc@example.org" };
+    args.extra[0].name = "nameConstraints";
+    args.extra[0].value = "critical,permitted;email:example.org";
+    expect_below(&args, &bob, path, "ok", PKI_STATUS_OK);
+    bob.san = "otherName:1.3.6.1.5.5.7.8.9;UTF8:b\xc3\xbc@example.com";
+    expect_below(&args, &bob, path, "name-constraints", PKI_STATUS_INVALID);
+    args.extra[0].value = "critical,excluded;email:example.com";
+    expect_below(&args, &bob, path, "name-constraints", PKI_STATUS_INVALID);
+    bob.san = "otherName:1.3.6.1.5.5.7.8.9;UTF8:b\xc3\xbc@sub.example.com";
+    expect_below(&args, &bob, path, "ok", PKI_STATUS_OK);
+    args.extra[0].value = "critical,excluded;email:.example.com";
+    expect_below(&args, &bob, path, "name-constraints", PKI_STATUS_INVALID);
+}
+
 static void
 policies_are_required_where_asked(void **state)
 {
@@ -424,6 +446,7 @@ main(void)
         TEST(an_issuer_must_be_allowed_to_issue),
         TEST(unknown_critical_extensions_are_refused),
         TEST(name_constraints_bind_addresses),
+        TEST(name_constraints_bind_internationalised_addresses),
         TEST(policies_are_required_where_asked),
         TEST(weak_algorithms_are_policy),
         TEST(an_anchor_may_be_signed_as_it_likes),
