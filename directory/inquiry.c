@@ -141,7 +141,7 @@ directory_inquiry_is_done(const struct directory_inquiry *inquiry)
 
 enum err_code
 directory_inquiry_ask_store(struct directory_inquiry *inquiry, const struct directory_store *store,
-                            const char *address, struct err *err)
+                            const char *address, unsigned which, struct err *err)
 {
     size_t count = 0, first = inquiry->result->count;
     const struct directory_store_item *items = directory_store_find(store, address, &count);
@@ -153,6 +153,8 @@ directory_inquiry_ask_store(struct directory_inquiry *inquiry, const struct dire
                                .source = items[i].source };
 
         if (inquiry->use == PKI_USE_SIGN && !items[i].key)
+            continue;
+        if (!(which & (items[i].key ? DIRECTORY_SOURCE_KEYS : DIRECTORY_SOURCE_FILES)))
             continue;
         if (i > 0 && items[i].source != items[i - 1].source) {
             inquiry_select(inquiry, first);
@@ -181,7 +183,9 @@ inquiry_add_entry(struct directory_inquiry *inquiry, const struct directory_stor
     enum err_code code = ERR_OK;
 
     if (entry->primary && strcmp(entry->primary, address) != 0) {
-        code = directory_inquiry_ask_store(inquiry, store, entry->primary, err);
+        if (!inquiry->primary[0])
+            snprintf(inquiry->primary, sizeof inquiry->primary, "%s", entry->primary);
+        code = directory_inquiry_ask_store(inquiry, store, entry->primary, inquiry->passed, err);
         if (code != ERR_OK || directory_inquiry_is_done(inquiry))
             return code;
         offer.address = entry->primary;

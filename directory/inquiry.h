@@ -13,6 +13,14 @@
 
 #include "directory/lookup.h"
 #include "directory/store.h"
+#include "mime/address.h"
+
+/* Where certificates come from: bits, for "which of them". */
+enum directory_source {
+    DIRECTORY_SOURCE_KEYS = 1,
+    DIRECTORY_SOURCE_FILES = 2,
+    DIRECTORY_SOURCE_DIRECTORIES = 4,
+};
 
 struct directory_inquiry {
     const struct directory_lookup_question *question;
@@ -22,8 +30,11 @@ struct directory_inquiry {
     size_t selected; /* index, or SIZE_MAX */
     bool temp;       /* something could not be asked: temp_answer says what */
     struct pki_answer temp_answer;
-    size_t unreadable; /* values of a directory that are no certificates */
-    bool group;        /* the address is a group without a certificate of its own */
+    size_t unreadable;               /* values of a directory that are no certificates */
+    bool group;                      /* the address is a group without a certificate of its own */
+    unsigned passed;                 /* sources that were asked, by the caller */
+    char primary[MIME_ADDRESS_SIZE]; /* of the person, as the first directory has it that knows
+                                        another name than the one asked for; "" none */
 };
 
 /* Empties `result`; it and `question` are borrowed until finish. */
@@ -31,14 +42,15 @@ void directory_inquiry_init(struct directory_inquiry *inquiry,
                             const struct directory_lookup_question *question, enum pki_use use,
                             struct directory_lookup_result *result);
 
-/* What is held here for `address`: the keys, then each folder, each a source of its own. Errors
- * are about our own ability. */
+/* What is held here for `address` in the sources `which`: the keys, then each folder, each a source
+ * of its own. Errors are about our own ability. */
 ERR_CHECKED enum err_code directory_inquiry_ask_store(struct directory_inquiry *inquiry,
                                                       const struct directory_store *store,
-                                                      const char *address, struct err *err);
+                                                      const char *address, unsigned which,
+                                                      struct err *err);
 
-/* A directory, and what is held here for the primary address that it names. "Not there" and "could
- * not ask" are ERR_OK and part of the inquiry. */
+/* A directory, and what is held in the sources that were passed for the primary address that it
+ * names. "Not there" and "could not ask" are ERR_OK and part of the inquiry. */
 ERR_CHECKED enum err_code directory_inquiry_ask_directory(struct directory_inquiry *inquiry,
                                                           const struct directory_store *store,
                                                           struct directory *directory,

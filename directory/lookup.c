@@ -13,7 +13,36 @@ struct directory_lookup {
     struct directory_store *store;
     struct directory **directories;
     size_t directory_count;
+    unsigned order[4]; /* enum directory_source; ends with 0 */
 };
+
+static enum err_code
+lookup_parse_order(struct directory_lookup *lookup, const char *const *order, struct err *err)
+{
+    static const char *const usual[] = { "keys", "files", "directories", NULL };
+    static const char *const directory_first[] = { "directories", "keys", "files", NULL };
+    unsigned seen = 0;
+    size_t count = 0;
+
+    if (!order || !order[0])
+        order = usual;
+    else if (strcmp(order[0], "directory-first") == 0 && !order[1])
+        order = directory_first;
+    for (; *order; order++) {
+        unsigned source = strcmp(*order, "keys") == 0          ? DIRECTORY_SOURCE_KEYS
+                          : strcmp(*order, "files") == 0       ? DIRECTORY_SOURCE_FILES
+                          : strcmp(*order, "directories") == 0 ? DIRECTORY_SOURCE_DIRECTORIES
+                                                               : 0;
+        if (source == 0 || (seen & source))
+            return err_set(err, ERR_PERM,
+                           "lookup_order: \"%.100s\" is unknown or there twice; there are keys, "
+                           "files, directories, or directory-first alone",
+                           *order);
+        seen |= source;
+        lookup->order[count++] = source;
+    }
+    return ERR_OK;
+}
 
 enum err_code
 directory_lookup_new(const struct directory_lookup_sources *sources, struct directory_lookup **out,
@@ -28,9 +57,9 @@ directory_lookup_new(const struct directory_lookup_sources *sources, struct dire
     atomic_init(&lookup->references, 1);
     lookup->keyring = sources->keyring ? pki_keyring_add1(sources->keyring) : NULL;
     lookup->directories = calloc(sources->directory_count + 1, sizeof(struct directory *));
-    if (!lookup->directories)
-        code = err_set(err, ERR_NOMEM, "no memory for the certificate lookup");
-    else
+    code = lookup->directories ? lookup_parse_order(lookup, sources->order, err)
+                               : err_set(err, ERR_NOMEM, "no memory for the certificate lookup");
+    if (code == ERR_OK)
         code =
             directory_store_new(lookup->keyring, sources->certificate_folders, &lookup->store, err);
     if (code != ERR_OK) {
@@ -93,19 +122,39 @@ lookup_ask(struct directory_lookup *lookup, struct directory_inquiry *inquiry, s
                                        lookup->directories[directory]->name, err);
 }
 
+/* What is held here in one source: for the address, and for the primary address of the person if a
+ * directory has named another one. */
+static enum err_code
+lookup_ask_held(struct directory_lookup *lookup, struct directory_inquiry *inquiry, unsigned source,
+                struct err *err)
+{
+    enum err_code code = directory_inquiry_ask_store(inquiry, lookup->store,
+                                                     inquiry->question->address, source, err);
+
+    if (code == ERR_OK && inquiry->primary[0] && !directory_inquiry_is_done(inquiry))
+        code = directory_inquiry_ask_store(inquiry, lookup->store, inquiry->primary, source, err);
+    return code;
+}
+
 enum err_code
 directory_lookup_certificate(struct directory_lookup *lookup,
                              const struct directory_lookup_question *question,
                              struct directory_lookup_result *result, struct err *err)
 {
     struct directory_inquiry inquiry;
-    enum err_code code;
+    enum err_code code = ERR_OK;
 
     directory_inquiry_init(&inquiry, question, PKI_USE_ENCRYPT, result);
-    code = directory_inquiry_ask_store(&inquiry, lookup->store, question->address, err);
-    for (size_t i = 0;
-         code == ERR_OK && !directory_inquiry_is_done(&inquiry) && i < lookup->directory_count; i++)
-        code = lookup_ask(lookup, &inquiry, i, err);
+    for (const unsigned *source = lookup->order;
+         code == ERR_OK && *source && !directory_inquiry_is_done(&inquiry); source++) {
+        if (*source != DIRECTORY_SOURCE_DIRECTORIES)
+            code = lookup_ask_held(lookup, &inquiry, *source, err);
+        for (size_t i = 0; *source == DIRECTORY_SOURCE_DIRECTORIES && code == ERR_OK &&
+                           !directory_inquiry_is_done(&inquiry) && i < lookup->directory_count;
+             i++)
+            code = lookup_ask(lookup, &inquiry, i, err);
+        inquiry.passed |= *source;
+    }
     return code == ERR_OK ? directory_inquiry_finish(&inquiry, err) : code;
 }
 
@@ -118,7 +167,8 @@ directory_lookup_key(struct directory_lookup *lookup,
     enum err_code code;
 
     directory_inquiry_init(&inquiry, question, PKI_USE_SIGN, result);
-    code = directory_inquiry_ask_store(&inquiry, lookup->store, question->address, err);
+    code = directory_inquiry_ask_store(&inquiry, lookup->store, question->address,
+                                       DIRECTORY_SOURCE_KEYS, err);
     return code == ERR_OK ? directory_inquiry_finish(&inquiry, err) : code;
 }
 
@@ -161,9 +211,17 @@ bool
 directory_lookup_holds(const struct directory_lookup *lookup, const char *address)
 {
     size_t count = 0;
+    const struct directory_store_item *items = directory_store_find(lookup->store, address, &count);
+    unsigned before = 0;
 
-    (void)directory_store_find(lookup->store, address, &count);
-    return count > 0;
+    for (const unsigned *source = lookup->order; *source && *source != DIRECTORY_SOURCE_DIRECTORIES;
+         source++)
+        before |= *source;
+    for (size_t i = 0; i < count; i++) {
+        if (before & (items[i].key ? DIRECTORY_SOURCE_KEYS : DIRECTORY_SOURCE_FILES))
+            return true;
+    }
+    return false;
 }
 
 /* One directory, about those that were not found yet; `texts` and `index` have room for all. */

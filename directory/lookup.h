@@ -1,7 +1,8 @@
 /*
  * Certificates for an address: every candidate judged before one is chosen.      RFC 8550 2.3, 4
  *
- * Sources in order: our own keyring (colleagues), the certificate folders, then each directory.
+ * Sources in the order of the configuration (lookup_order): our own keyring (colleagues), the
+ * certificate folders, each directory.
  * Every candidate is judged: leaf rules for the use and the address, then path and revocation. The
  * best of the first source that has a valid one wins (valid, newest). The reasons of the others are
  * kept for `smimectl lookup` and for the reply. When nothing is valid, a source that could not be
@@ -27,6 +28,9 @@ struct directory_lookup_sources {
     const char *const *certificate_folders; /* loaded here; NULL-terminated or NULL */
     struct directory *const *directories;   /* taken on success */
     size_t directory_count;
+    const char *const *order; /* "keys", "files", "directories", or "directory-first" alone, which
+                                 is directories keys files; what is left out is not asked for
+                                 recipients; NULL or empty: as above */
 };
 
 ERR_CHECKED enum err_code directory_lookup_new(const struct directory_lookup_sources *sources,
@@ -103,7 +107,8 @@ ERR_CHECKED enum err_code directory_lookup_send_as(struct directory_lookup *look
                                                    struct err *err);
 size_t directory_lookup_directory_count(const struct directory_lookup *lookup);
 
-/* Is there a certificate for `address` in the keyring or a certificate folder (unjudged)? */
+/* Is there a certificate for `address` in the keyring or a certificate folder (unjudged), and are
+ * those asked before the directories? */
 bool directory_lookup_holds(const struct directory_lookup *lookup, const char *address);
 
 /* Who has these addresses, over all directories in order, each asked once for all of them that none

@@ -93,6 +93,7 @@ services_load_lookup(struct flow_services *services, struct err *err)
     struct directory_lookup_sources sources = {
         .keyring = services->keyring,
         .certificate_folders = (const char *const *)conf->global.certificate_folders,
+        .order = (const char *const *)conf->global.lookup_order,
     };
     enum err_code code = ERR_OK;
     size_t i;

@@ -161,6 +161,7 @@ struct world {
     struct directory_lookup *lookup;
     struct directory_lookup_result result;
     struct err err;
+    const char *const *order; /* NULL: the usual one */
 };
 
 static const struct pki_leaf_policy policy = { .fold_local = true, .rsa_bits_min = 2048 };
@@ -185,7 +186,8 @@ world_load(struct world *world, struct directory *const *directories, size_t cou
         directory_lookup_new(&(struct directory_lookup_sources){ .keyring = world->keyring,
                                                                  .certificate_folders = folders,
                                                                  .directories = directories,
-                                                                 .directory_count = count },
+                                                                 .directory_count = count,
+                                                                 .order = world->order },
                              &world->lookup, &world->err),
         ERR_OK);
 }
@@ -348,6 +350,94 @@ second_folder_is_used_only_when_the_first_has_nothing_valid(void **state)
     assert_int_equal(world_ask(&world, "b@x.example", false), ERR_OK);
     assert_non_null(strstr(world.result.selected->source, world.more));
     world_free(&world);
+}
+
+static void
+the_order_of_the_sources_is_that_of_the_configuration(void **state)
+{
+    static const struct {
+        const char *order[4];
+        const char *with_all, *with_files, *key_only;
+    } cases[] = {
+        { { NULL }, "keys", "files:", "keys" },
+        { { "keys", "files", "directories" }, "keys", "files:", "keys" },
+        { { "files", "directories", "keys" }, "files:", "files:", "directory:fake" },
+        { { "directory-first" }, "directory:fake", "directory:fake", "directory:fake" },
+        { { "directories", "files" }, "directory:fake", "directory:fake", "directory:fake" },
+        { { "files" }, "files:", "files:", NULL },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fake *fake = fake_new(ERR_OK);
+        struct directory *directories[] = { &fake->head };
+        struct world world;
+
+        world_init(&world);
+        world.order = cases[i].order;
+        fake->primary = "main@x.example";
+        fake->certificates[0] =
+            world_issue(&world, NULL, NULL, false,
+                        &(struct testca_args){ .cn = "D",
+                                               .san = "email:a@x.example,email:b@x.example,"
+                                                      "email:c@x.example,email:main@x.example",
+                                               .key_usage = "critical,keyEncipherment" });
+        world_file(&world, world.files, "a.pem", "email:a@x.example,email:b@x.example", 0, 0);
+        struct pki_certificate *own = world_issue(
+            &world, world.keys, "a.pem", true,
+            &(struct testca_args){
+                .cn = "K", .san = "email:a@x.example,email:c@x.example", .key_index = 1 });
+        pki_certificate_free(&own);
+        world_load(&world, directories, 1);
+        assert_int_equal(world_ask(&world, "a@x.example", false), ERR_OK);
+        assert_non_null(strstr(world.result.selected->source, cases[i].with_all));
+        assert_int_equal(world_ask(&world, "b@x.example", false), ERR_OK);
+        assert_non_null(strstr(world.result.selected->source, cases[i].with_files));
+        assert_int_equal(world_ask(&world, "c@x.example", false),
+                         cases[i].key_only ? ERR_OK : ERR_NOTFOUND);
+        if (cases[i].key_only)
+            assert_non_null(strstr(world.result.selected->source, cases[i].key_only));
+        /* Enough is held here only where it is asked first. */
+        assert_int_equal(directory_lookup_holds(world.lookup, "c@x.example"), i < 2);
+        world_free(&world);
+    }
+}
+
+static void
+what_is_held_for_the_primary_address_is_found_behind_the_directory_too(void **state)
+{
+    static const char *const order[] = { "directory-first", NULL };
+    struct fake *fake = fake_new(ERR_OK);
+    struct directory *directories[] = { &fake->head };
+    struct world world;
+
+    (void)state;
+    world_init(&world);
+    world.order = order;
+    fake->primary = "main@x.example";
+    world_file(&world, world.files, "m.pem", "email:main@x.example", 0, 0);
+    world_load(&world, directories, 1);
+    assert_int_equal(world_ask(&world, "alias@x.example", false), ERR_OK);
+    assert_non_null(strstr(world.result.selected->source, world.files));
+    world_free(&world);
+}
+
+static void
+an_order_that_is_none_is_refused(void **state)
+{
+    static const char *const bad[][4] = {
+        { "keys", "keys" }, { "ldap" }, { "directory-first", "keys" }, { "keys", "directory-first" }
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct directory_lookup *lookup = NULL;
+        struct err err = ERR_INIT;
+
+        assert_int_equal(directory_lookup_new(&(struct directory_lookup_sources){ .order = bad[i] },
+                                              &lookup, &err),
+                         ERR_PERM);
+        assert_null(lookup);
+        assert_non_null(strstr(err.text, "lookup_order"));
+    }
 }
 
 static void
@@ -825,6 +915,9 @@ main(void)
             newest_valid_certificate_of_a_folder_is_selected_and_the_others_say_why_not),
         cmocka_unit_test(own_user_in_the_keyring_is_a_recipient_and_comes_before_all_others),
         cmocka_unit_test(second_folder_is_used_only_when_the_first_has_nothing_valid),
+        cmocka_unit_test(the_order_of_the_sources_is_that_of_the_configuration),
+        cmocka_unit_test(what_is_held_for_the_primary_address_is_found_behind_the_directory_too),
+        cmocka_unit_test(an_order_that_is_none_is_refused),
         cmocka_unit_test(refused_candidates_give_the_reason_nearest_to_use),
         cmocka_unit_test(directory_that_cannot_be_asked_is_never_no_certificate),
         cmocka_unit_test(certificate_of_the_directory_is_good_for_the_persons_other_addresses),
