@@ -389,8 +389,8 @@ conf_of(const char *schema, char **servers)
         .bind_dn = (char *)"",
         .bind_password_file = (char *)"",
         .connections = 4,
-        .connect_timeout = 1000,
-        .request_timeout = 2000,
+        .connect_timeout = 10000,
+        .request_timeout = 10000,
         .page_size = 100,
         .address_attributes = none,
     };
