@@ -276,14 +276,6 @@ pki_crl_fault(const X509_CRL *crl)
 }
 
 bool
-pki_crl_is_too_old(const X509_CRL *crl, time_t at, unsigned age_s)
-{
-    time_t issued = pki_crl_this_update(crl);
-
-    return age_s > 0 && (issued == 0 || at - issued > (time_t)age_s);
-}
-
-bool
 pki_crl_is_delta(const X509_CRL *crl)
 {
     const struct pki_crl_held *held = pki_crl_held_of(crl);
