@@ -99,9 +99,14 @@ short_parse(const struct pki_crl_held *held, X509_CRL **out, size_t *bytes, stru
 
     *out = NULL;
     *bytes = der.n;
-    if (code == ERR_OK && !(*out = d2i_X509_CRL(NULL, &p, (long)der.n)))
-        code = pki_crypto_is_short() ? err_set(err, ERR_NOMEM, "no memory for a CRL")
-                                     : err_set(err, ERR_PERM, "not a CRL");
+    if (code == ERR_OK) {
+        *out = d2i_X509_CRL(NULL, &p, (long)der.n);
+        /* Without memory for an extension the library makes a CRL that lacks it. */
+        if (pki_crypto_is_short())
+            code = err_set(err, ERR_NOMEM, "no memory for a CRL");
+        else if (!*out)
+            code = err_set(err, ERR_PERM, "not a CRL");
+    }
     buf_free(&der);
     return code;
 }
@@ -268,14 +273,6 @@ pki_crl_fault(const X509_CRL *crl)
     const struct pki_crl_held *held = pki_crl_held_of(crl);
 
     return held ? held->fault : NULL;
-}
-
-bool
-pki_crl_is_too_old(const X509_CRL *crl, time_t at, unsigned age_s)
-{
-    time_t issued = pki_crl_this_update(crl);
-
-    return age_s > 0 && (issued == 0 || at - issued > (time_t)age_s);
 }
 
 bool

@@ -59,11 +59,6 @@ time_t pki_crl_next_update(const X509_CRL *crl);
  * critical extension that is not known, ... (RFC 5280 5) */
 const char *pki_crl_fault(const X509_CRL *crl);
 
-/* Was it issued longer than `age_s` before `at`? That bounds what a CRL without nextUpdate, or with
- * one in ten years, is worth. 0: no bound. Of any X509_CRL; one whose thisUpdate cannot be read is
- * too old. */
-bool pki_crl_is_too_old(const X509_CRL *crl, time_t at, unsigned age_s);
-
 bool pki_crl_is_delta(const X509_CRL *crl); /* of any X509_CRL */
 
 /* Is it signed by the key of `issuer`? A good key is remembered; a bad one costs one operation with

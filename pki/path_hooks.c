@@ -118,16 +118,23 @@ held_get_deltas(struct pki_path_search *search, const X509_NAME *name,
     }
 }
 
+/* The certificate above the one that is looked at; NULL: there is none. */
+static X509 *
+above_find(const X509_STORE_CTX *ctx)
+{
+    const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain((X509_STORE_CTX *)ctx);
+    int above = X509_STORE_CTX_get_error_depth((X509_STORE_CTX *)ctx) + 1;
+
+    return above < sk_X509_num(chain) ? sk_X509_value(chain, above) : NULL;
+}
+
 /* What is held about the certificate that is looked at. */
 static void
 evidence_get(struct pki_path_search *search, const X509_STORE_CTX *ctx, const X509_NAME *name)
 {
-    const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain((X509_STORE_CTX *)ctx);
-    X509 *x509 = X509_STORE_CTX_get_current_cert((X509_STORE_CTX *)ctx);
-    int above = X509_STORE_CTX_get_error_depth((X509_STORE_CTX *)ctx) + 1;
+    X509 *x509 = X509_STORE_CTX_get_current_cert((X509_STORE_CTX *)ctx), *above = above_find(ctx);
     const struct pki_certificate *certificate = x509 ? pki_certificate_of(x509) : NULL;
-    const struct pki_certificate *issuer =
-        above < sk_X509_num(chain) ? pki_certificate_of(sk_X509_value(chain, above)) : NULL;
+    const struct pki_certificate *issuer = above ? pki_certificate_of(above) : NULL;
     const struct pki_pointers *pointers;
 
     if (!search->args->evidence || !certificate || !issuer)
@@ -155,6 +162,7 @@ static STACK_OF(X509_CRL) * crls_find(const X509_STORE_CTX *ctx, const X509_NAME
     struct pki_revocation_question question = {
         .certificate = x509,
         .issuer = issuer,
+        .signer = above_find(ctx),
         .more = { search->without_more ? NULL : search->args->crls, search->crls },
         .message = search->without_more ? NULL : search->args->message_crls,
         .message_alone = !names_a_source(x509),

@@ -231,6 +231,20 @@ is_newer(const X509_CRL *a, const X509_CRL *b)
     return ASN1_TIME_compare(X509_CRL_get0_lastUpdate(a), X509_CRL_get0_lastUpdate(b)) > 0;
 }
 
+/* Of two CRLs of one scope the newer one, but what the key above signed goes before what it did
+ * not: during a roll-over without key identifiers nothing else tells whose they are, and a forged
+ * one must not hide the one that we hold. */
+static bool
+is_better(X509_CRL *crl, X509_CRL *have, X509 *signer)
+{
+    if (signer && X509_NAME_cmp(X509_get_subject_name(signer), X509_CRL_get_issuer(crl)) == 0) {
+        bool ours = pki_crl_is_signed_by(crl, signer);
+        if (ours != pki_crl_is_signed_by(have, signer))
+            return ours;
+    }
+    return is_newer(crl, have);
+}
+
 static bool
 insert(STACK_OF(X509_CRL) * list, X509_CRL *crl, int at)
 {
@@ -245,9 +259,10 @@ insert(STACK_OF(X509_CRL) * list, X509_CRL *crl, int at)
 /* Takes `crl` among the candidates unless a newer one of its scope is there already. Deltas are all
  * kept, newest first: the library takes the first that fits the complete CRL. */
 static bool
-offer(STACK_OF(X509_CRL) * list, X509_CRL *crl, time_t at)
+offer(STACK_OF(X509_CRL) * list, X509_CRL *crl, const struct pki_revocation_question *question)
 {
     bool delta = pki_crl_is_delta(crl);
+    time_t at = question->at;
     int i;
 
     if (sk_X509_CRL_num(list) >= CANDIDATES_MAX)
@@ -260,7 +275,7 @@ offer(STACK_OF(X509_CRL) * list, X509_CRL *crl, time_t at)
             break;
         if (delta || pki_crl_is_delta(have) || !same_scope(crl, have))
             continue;
-        if (is_newer(crl, have)) {
+        if (is_better(crl, have, question->signer)) {
             if (!X509_CRL_up_ref(crl))
                 return false;
             X509_CRL_free(have);
@@ -292,11 +307,11 @@ names_find(const struct pki_revocation_question *question, const CRL_DIST_POINTS
 
 static bool
 offer_listed(STACK_OF(X509_CRL) * list, const STACK_OF(X509_CRL) * more, const X509_NAME *name,
-             time_t at)
+             const struct pki_revocation_question *question)
 {
     for (int i = 0; more && i < sk_X509_CRL_num(more); i++) {
         X509_CRL *crl = sk_X509_CRL_value(more, i);
-        if (X509_NAME_cmp(X509_CRL_get_issuer(crl), name) == 0 && !offer(list, crl, at))
+        if (X509_NAME_cmp(X509_CRL_get_issuer(crl), name) == 0 && !offer(list, crl, question))
             return false;
     }
     return true;
@@ -307,11 +322,11 @@ offer_named(STACK_OF(X509_CRL) * list, const struct pki_revocation_set *set,
             const struct pki_revocation_question *question, const X509_NAME *name)
 {
     for (int i = place_find(set, name); is_of(set, i, name); i++) {
-        if (!offer(list, sk_X509_CRL_value(set->crls, i), question->at))
+        if (!offer(list, sk_X509_CRL_value(set->crls, i), question))
             return false;
     }
     for (size_t i = 0; i < sizeof question->more / sizeof *question->more; i++) {
-        if (!offer_listed(list, question->more[i], name, question->at))
+        if (!offer_listed(list, question->more[i], name, question))
             return false;
     }
     return true;
@@ -355,7 +370,7 @@ offer_message(STACK_OF(X509_CRL) * list, const struct pki_revocation_question *q
         for (size_t n = 0; n < name_count; n++)
             named |= X509_NAME_cmp(X509_CRL_get_issuer(crl), names[n]) == 0;
         if (named && message_counts(held, crl, question))
-            done = offer(list, crl, question->at);
+            done = offer(list, crl, question);
     }
     sk_X509_CRL_free(held);
     return done;

@@ -45,8 +45,10 @@ ERR_CHECKED enum err_code pki_revocation_load(struct pki_revocation_set *set, co
                                               struct err *err);
 
 struct pki_revocation_question {
-    const X509 *certificate;            /* whose status is asked; NULL: any of that issuer */
-    const X509_NAME *issuer;            /* of that certificate */
+    const X509 *certificate; /* whose status is asked; NULL: any of that issuer */
+    const X509_NAME *issuer; /* of that certificate */
+    X509 *signer; /* the certificate above it, whose key signs the CRLs of that name as a rule;
+                     NULL: not known */
     const STACK_OF(X509_CRL) * more[2]; /* further candidates, or NULL */
     /* CRLs that the sender of a message chose, or NULL. One counts where it is like one of the
      * others that is in date (the newer wins), where it revokes the certificate, or where there is
@@ -57,10 +59,10 @@ struct pki_revocation_question {
     time_t at;
 };
 
-/* The candidates: of each scope the newest complete CRL that was issued by `at`, then the deltas,
- * newest first. Indirect CRLs are found by the cRLIssuer names of the certificate's distribution
- * points. Returned, never NULL unless memory is exhausted: sk_X509_CRL_pop_free(list,
- * X509_CRL_free). */
+/* The candidates: of each scope the newest complete CRL that was issued by `at`, what the signer
+ * signed before what he did not; then the deltas, newest first. Indirect CRLs are found by the
+ * cRLIssuer names of the certificate's distribution points. Returned, never NULL unless memory is
+ * exhausted: sk_X509_CRL_pop_free(list, X509_CRL_free). */
 STACK_OF(X509_CRL) * pki_revocation_find(const struct pki_revocation_set *set,
                                          const struct pki_revocation_question *question);
 

@@ -190,8 +190,8 @@ pki_signature_check(const struct pki_signature_args *args, const char **reason)
     return state;
 }
 
-int
-pki_signature_digest(struct span algorithm)
+enum err_code
+pki_signature_find_digest(struct span algorithm, int *out, struct err *err)
 {
     const unsigned char *p = algorithm.p;
     X509_ALGOR *parsed = d2i_X509_ALGOR(NULL, &p, (long)algorithm.n);
@@ -201,6 +201,6 @@ pki_signature_digest(struct span algorithm)
     if (parsed && find_scheme(parsed, &scheme) && scheme.pss)
         scheme.digest = parse_pss(parsed, &pss) ? EVP_MD_get_type(pss.md) : NID_undef;
     X509_ALGOR_free(parsed);
-    pki_crypto_reset();
-    return scheme.digest;
+    *out = scheme.digest;
+    return pki_crypto_is_short() ? err_set(err, ERR_NOMEM, "no memory for an algorithm") : ERR_OK;
 }

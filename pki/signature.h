@@ -11,6 +11,7 @@
 
 #include <openssl/evp.h>
 
+#include "util/err.h"
 #include "util/span.h"
 
 enum pki_signature_state {
@@ -33,8 +34,9 @@ struct pki_signature_args {
 enum pki_signature_state pki_signature_check(const struct pki_signature_args *args,
                                              const char **reason);
 
-/* The digest that an AlgorithmIdentifier names by itself, as it must in certificates and CRLs.
- * NID_undef: none (EdDSA, a bare kind of key), or not known. */
-int pki_signature_digest(struct span algorithm);
+/* The digest that an AlgorithmIdentifier names by itself, as it must in certificates and CRLs. *out
+ * is NID_undef: none (EdDSA, a bare kind of key), or not known. ERR_NOMEM alone. */
+ERR_CHECKED enum err_code pki_signature_find_digest(struct span algorithm, int *out,
+                                                    struct err *err);
 
 #endif

@@ -75,6 +75,7 @@ group_setup(void **state)
     key = key_new(parameters);
     testca_issue(&heir, &(struct testca_args){ .cn = "Alice", .key = key }, &leaf);
     open_sign(leaf.x509, heir.key);
+    EVP_PKEY_free(key);
     return 0;
 }
 
