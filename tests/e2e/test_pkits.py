@@ -35,8 +35,8 @@ def test_every_message_has_the_verdict_of_nist():
             word = {"-policy": "--policy", "-explicit_policy": "--explicit-policy", "-inhibit_any": "--inhibit-any-policy",
                     "-inhibit_map": "--inhibit-policy-mapping"}.get(word, word)
             policy.append(word)
-        return ("verify", "--json", "--anchors", folder / "certs/TrustAnchorRootCertificate.crt", "--at", AT, "--offline", "--allow-weak",
-                *policy, "--", folder / "smime" / row["eml"])
+        return ("verify", "--json", "--anchors", folder / "certs/TrustAnchorRootCertificate.crt", "--at", AT, "--offline",
+                "--allow-weak", *policy, "--", folder / "smime" / row["eml"])
     wrong = [(row["num"], row["nist_verdict"], found["path"], found["signature"], found["text"])
              for row, found in judge(rows, command)
              if (found["path"] == "ok") != (row["nist_verdict"] == "accept")]
@@ -52,8 +52,8 @@ def test_every_list_has_the_verdict_of_nist():
     def command(row):
         certs = [folder / "certs" / c for c in row["certs"]]
         policies = [p.replace("NIST-test-policy-", POLICY) for p in row["InitialPolicySet"].split(",") if p]
-        return ("path", "--json", "--anchors", folder / "certs/TrustAnchorRootCertificate.crt", "--at", AT, "--offline", "--allow-weak",
-                *(["--untrusted", *certs[:-1]] if len(certs) > 1 else []), "--crl", *[folder / "crls" / c for c in row["crls"]],
+        return ("path", "--json", "--anchors", folder / "certs/TrustAnchorRootCertificate.crt", "--at", AT, "--offline",
+                "--allow-weak", *(["--untrusted", *certs[:-1]] if len(certs) > 1 else []), "--crl", *[folder / "crls" / c for c in row["crls"]],
                 *(["--policy", *policies] if policies else []),
                 *(["--explicit-policy"] if row["InitialExplicitPolicy"] else []),
                 *(["--inhibit-policy-mapping"] if row["InitialPolicyMappingInhibit"] else []),

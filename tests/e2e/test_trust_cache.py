@@ -261,7 +261,8 @@ def traffic(w, gateway, count=4):
 
 def complaints(gateway):
     """Log lines that complain about Redis."""
-    return [line for line in gateway.text().splitlines() if re.search(r"\b(Redis|redis|shared cache)\b", line) and " dir=" not in line]
+    return [line for line in gateway.text().splitlines()
+            if re.search(r"\b(Redis|redis|shared cache)\b", line) and " dir=" not in line]
 
 
 def test_redis_that_is_absent_restarts_or_hangs_stops_no_mail():

@@ -154,7 +154,8 @@ def test_72_hours_without_any_server():
         finally:
             w.http.blackhole = False
         slow = [entry for entry in waits if entry[0] > 300 or entry[1] > 1.0]
-        print(f"# {len(waits)} messages in the dark; longest wait_ms {max(e[0] for e in waits)}, longest {max(e[1] for e in waits):.2f} s")
+        print(f"# {len(waits)} messages in the dark; longest wait_ms {max(e[0] for e in waits)},"
+              f" longest {max(e[1] for e in waits):.2f} s")
         if slow:
             problems.append(f"messages waited: {slow[:10]}")
         for gateway in (strict, lenient):

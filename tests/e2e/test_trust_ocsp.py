@@ -123,7 +123,8 @@ CASES = [
     ("try later", "good", answer(body(ocsp_error(3))), "temperror", ("ocsp-unavailable",)),
     ("unauthorized", "good", answer(body(ocsp_error(6))), "temperror", ("ocsp-unavailable",)),
     ("garbage", "good", answer(body(b"\0garbage" * 40)), "temperror", ("ocsp-invalid", "revocation-unknown", "ocsp-unavailable")),
-    ("too long", "good", answer(body(b"\x30\x82" + bytes(40000))), "temperror", ("ocsp-unavailable", "revocation-unknown", "ocsp-invalid")),
+    ("too long", "good", answer(body(b"\x30\x82" + bytes(40000))), "temperror",
+     ("ocsp-unavailable", "revocation-unknown", "ocsp-invalid")),
     ("not there", "good", answer(status("404 Not Found")), "temperror", ("ocsp-unavailable", "revocation-unknown")),
     ("broken", "good", answer(reset(b"x" * 100)), "temperror", ("ocsp-unavailable", "revocation-unknown")),
     ("silent", "good", answer(hang()), "temperror", ("ocsp-unavailable", "revocation-unknown")),
@@ -225,8 +226,8 @@ def test_good_of_ocsp_stands_for_a_missing_crl_and_the_order_is_kept():
             before = case.ocsp.count
             verdict = gateway.receive(w.sign(bob, case.ca.certificate))
             if verdict.result != result or (case.ocsp.count > before) != asked:
-                problems.append(f"{methods}, CRL {'well' if crl == well else 'dead'}, OCSP {word}: expected {result}, got {verdict}; "
-                                f"asked: {case.ocsp.count > before}")
+                problems.append(f"{methods}, CRL {'well' if crl == well else 'dead'}, OCSP {word}: expected {result}, "
+                                f"got {verdict}; asked: {case.ocsp.count > before}")
     assert not problems, "\n".join(problems)
 
 

@@ -80,7 +80,8 @@ NAMES = {
 def shapes():
     """{name: URL}: every way to say "this machine" or "the network behind it"."""
     hosts = {
-        "literal": "127.0.0.1", "short": "127.1", "number": "2130706433", "hexadecimal": "0x7f000001", "hex parts": "0x7f.0x0.0x0.0x1",
+        "literal": "127.0.0.1", "short": "127.1", "number": "2130706433", "hexadecimal": "0x7f000001",
+        "hex parts": "0x7f.0x0.0x0.0x1",
         "octal": "0177.0.0.1", "octal long": "00000177.00000000.1", "mixed": "0x7f.1", "zero": "0.0.0.0", "zero short": "0",
         "other 127": "127.9.9.9", "dot behind": "127.0.0.1.", "localhost": "localhost", "LOCALHOST": "LOCALHOST.",
         "sub of localhost": "x.localhost", "full width": "１２７.０.０.１", "circled": "①②⑦.⓪.⓪.①", "ideographic dot": "127。0。0。1",
@@ -93,13 +94,15 @@ def shapes():
     urls = {name: f"http://{host}/x" for name, host in hosts.items()}
     urls.update({f"port {name}": f"http://{hosts[name]}:{PORT}/x" for name in ("literal", "mapped", "localhost", "::1")})
     urls.update({
-        "https": "https://127.0.0.1/x", "userinfo": f"http://{PUBLIC}@127.0.0.1/x", "userinfo long": f"http://{PUBLIC}:80@127.0.0.1:80/x",
-        "userinfo behind": f"http://127.0.0.1@{PUBLIC}/x", "backslash": f"http://{PUBLIC}\\@127.0.0.1/x", "hash": f"http://127.0.0.1#@{PUBLIC}/x",
-        "two colons": f"http://127.0.0.1:80:80/x", "slashes": "http:///127.0.0.1/x", "no slashes": "http:127.0.0.1/x",
-        "blank": "http://127.0.0.1 /x", "newline": "http://127.0.0.1\r\nHost: y/x", "tab": "http://127.0.0.1\t/x", "NUL": "http://127.0.0.1\0.test/x",
-        "upper": "HTTP://127.0.0.1/x", "ftp": "ftp://127.0.0.1:80/x", "gopher": "gopher://127.0.0.1:80/_x", "file": "file:///etc/passwd",
-        "dict": "dict://127.0.0.1:80/x", "tftp": "tftp://127.0.0.1/x", "ldap host": "ldap://127.0.0.1:80/cn=x?certificateRevocationList",
-        "smb": "smb://127.0.0.1/x", "scheme-less": "//127.0.0.1/x", "relative": "/x", "data": "data:,x", "telnet": "telnet://127.0.0.1:80",
+        "https": "https://127.0.0.1/x", "userinfo": f"http://{PUBLIC}@127.0.0.1/x", "two colons": "http://127.0.0.1:80:80/x",
+        "userinfo long": f"http://{PUBLIC}:80@127.0.0.1:80/x", "userinfo behind": f"http://127.0.0.1@{PUBLIC}/x",
+        "backslash": f"http://{PUBLIC}\\@127.0.0.1/x", "hash": f"http://127.0.0.1#@{PUBLIC}/x",
+        "slashes": "http:///127.0.0.1/x", "no slashes": "http:127.0.0.1/x", "blank": "http://127.0.0.1 /x",
+        "newline": "http://127.0.0.1\r\nHost: y/x", "tab": "http://127.0.0.1\t/x", "NUL": "http://127.0.0.1\0.test/x",
+        "upper": "HTTP://127.0.0.1/x", "ftp": "ftp://127.0.0.1:80/x", "gopher": "gopher://127.0.0.1:80/_x",
+        "file": "file:///etc/passwd", "dict": "dict://127.0.0.1:80/x", "tftp": "tftp://127.0.0.1/x",
+        "ldap host": "ldap://127.0.0.1:80/cn=x?certificateRevocationList", "smb": "smb://127.0.0.1/x", "relative": "/x",
+        "scheme-less": "//127.0.0.1/x", "data": "data:,x", "telnet": "telnet://127.0.0.1:80",
     })
     urls.update({f"DNS {name.split('.')[0]}": f"http://{name}/x" for name in NAMES if name != "public.trust.test"})
     return urls
@@ -114,7 +117,8 @@ def enter():
         return False
     if subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True, check=False).returncode:
         return False
-    done = subprocess.run(["unshare", "--net", "--mount", sys.executable, *sys.argv], env=dict(os.environ, **{INSIDE: "1"}), check=False)
+    done = subprocess.run(["unshare", "--net", "--mount", sys.executable, *sys.argv], check=False,
+                          env=dict(os.environ, **{INSIDE: "1"}))
     sys.exit(done.returncode)
 
 
@@ -137,8 +141,9 @@ def resolver_here():
     libc.mount(b"none", b"/", None, 0x4000 | 0x40000, None)  # MS_REC | MS_PRIVATE
     folder = pathlib.Path(tempfile.mkdtemp(prefix="smimed-dns-", dir="/tmp"))
     CLOSERS.append(lambda: shutil.rmtree(folder, ignore_errors=True))
-    for name, text in (("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"), ("nsswitch.conf", "hosts: files dns\n"),
-                       ("hosts", "127.0.0.1 localhost\n")):
+    files = {"resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n", "nsswitch.conf": "hosts: files dns\n",
+             "hosts": "127.0.0.1 localhost\n"}
+    for name, text in files.items():
         (folder / name).write_text(text)
         target = os.path.realpath(f"/etc/{name}")
         if libc.mount(str(folder / name).encode(), target.encode(), None, 0x1000, None):  # MS_BIND
