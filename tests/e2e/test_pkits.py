@@ -53,7 +53,8 @@ def test_every_list_has_the_verdict_of_nist():
         certs = [folder / "certs" / c for c in row["certs"]]
         policies = [p.replace("NIST-test-policy-", POLICY) for p in row["InitialPolicySet"].split(",") if p]
         return ("path", "--json", "--anchors", folder / "certs/TrustAnchorRootCertificate.crt", "--at", AT, "--offline",
-                "--allow-weak", *(["--untrusted", *certs[:-1]] if len(certs) > 1 else []), "--crl", *[folder / "crls" / c for c in row["crls"]],
+                "--allow-weak", *(["--untrusted", *certs[:-1]] if len(certs) > 1 else []),
+                "--crl", *[folder / "crls" / c for c in row["crls"]],
                 *(["--policy", *policies] if policies else []),
                 *(["--explicit-policy"] if row["InitialExplicitPolicy"] else []),
                 *(["--inhibit-policy-mapping"] if row["InitialPolicyMappingInhibit"] else []),
