@@ -182,7 +182,7 @@ def test_crl_servers_in_every_bad_state_within_the_budget():
     crl = sub.crl()
     old = sub.crl(this=now() - 3 * DAY, next_=now() - 2 * DAY)
     foreign = Ca(w.folder, sub.common, key=next(w.keys)).crl()
-    unknown = ("revocation-unknown",)
+    unknown = ("revocation-unavailable",)
     cases = {
         "dead": (None, unknown),
         "silent": (hang(), unknown),
@@ -194,7 +194,7 @@ def test_crl_servers_in_every_bad_state_within_the_budget():
         "cut": (body(crl[:-20], CRL_TYPE), unknown + ("crl-invalid",)),
         "more": (body(crl + b"\0", CRL_TYPE), unknown + ("crl-invalid",)),
         "gzip": (body(crl, CRL_TYPE, fields=["Content-Encoding: gzip"]), unknown),
-        "404": (status("404 Not Found"), unknown),
+        "404": (status("404 Not Found"), unknown + ("revocation-unknown",)),
         "500": (status("500 Internal Server Error"), unknown),
         "circle": ("circle", unknown),
         "200 MB": (huge(), unknown),

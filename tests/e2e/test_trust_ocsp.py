@@ -122,12 +122,12 @@ CASES = [
     ("delegate that has expired", "good", delegate(first=now() - 9 * DAY, last=now() - DAY), "temperror", ("ocsp-signer",)),
     ("try later", "good", answer(body(ocsp_error(3))), "temperror", ("ocsp-unavailable",)),
     ("unauthorized", "good", answer(body(ocsp_error(6))), "temperror", ("ocsp-unavailable",)),
-    ("garbage", "good", answer(body(b"\0garbage" * 40)), "temperror", ("ocsp-invalid", "revocation-unknown", "ocsp-unavailable")),
+    ("garbage", "good", answer(body(b"\0garbage" * 40)), "temperror", ("ocsp-invalid", "revocation-unavailable", "ocsp-unavailable")),
     ("too long", "good", answer(body(b"\x30\x82" + bytes(40000))), "temperror",
-     ("ocsp-unavailable", "revocation-unknown", "ocsp-invalid")),
-    ("not there", "good", answer(status("404 Not Found")), "temperror", ("ocsp-unavailable", "revocation-unknown")),
-    ("broken", "good", answer(reset(b"x" * 100)), "temperror", ("ocsp-unavailable", "revocation-unknown")),
-    ("silent", "good", answer(hang()), "temperror", ("ocsp-unavailable", "revocation-unknown")),
+     ("ocsp-unavailable", "revocation-unavailable", "ocsp-invalid")),
+    ("not there", "good", answer(status("404 Not Found")), "temperror", ("ocsp-unavailable", "revocation-unavailable")),
+    ("broken", "good", answer(reset(b"x" * 100)), "temperror", ("ocsp-unavailable", "revocation-unavailable")),
+    ("silent", "good", answer(hang()), "temperror", ("ocsp-unavailable", "revocation-unavailable")),
 ]
 
 
