@@ -23,7 +23,7 @@ from trustworld import World
 
 CLOSERS = []
 INSIDE = "SMIMED_TEST_NAMESPACE"
-PUBLIC = "203.0.113.5"   # one host that may be asked; on loopback, since this network ends here
+PUBLIC = "1.2.3.4"       # one host that may be asked; on loopback, since this network ends here
 V4 = ["127.0.0.1", "127.9.9.9", "10.1.2.3", "100.64.0.7", "169.254.169.254", "172.16.0.9", "192.0.0.8", "192.168.1.1", "198.18.0.1"]
 V6 = ["::1", "fd00::7", "fe80::7", "64:ff9b::a00:1", "2002:a01:203::1"]
 PORT = 8080              # besides 80 and 443
@@ -212,7 +212,7 @@ def test_no_shape_of_url_touches_the_tripwire():
                 it.tripwire.touched.clear()
                 for message in it.messages(url):
                     verdict = gateway.receive(message)
-                    if verdict.result not in ("temperror", "fail"):
+                    if verdict.result not in ("temperror", "fail", "policy"):
                         problems.append(f"{name}: {verdict}")
                 if it.tripwire.touched:
                     problems.append(f"{name} {url!r}: {it.tripwire.touched}")
@@ -233,7 +233,7 @@ def test_no_redirect_leads_to_the_tripwire():
             for path in (f"/r{i}", f"/rr{i}"):
                 for message in it.messages(it.public.base + path):
                     verdict = gateway.receive(message)
-                    if verdict.result not in ("temperror", "fail"):
+                    if verdict.result not in ("temperror", "fail", "policy"):
                         problems.append(f"{name}: {verdict}")
             if it.tripwire.touched:
                 problems.append(f"{name} {url!r}: {it.tripwire.touched}")
