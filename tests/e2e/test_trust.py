@@ -251,12 +251,16 @@ def test_nothing_is_fetched_for_what_cannot_hold():
     expired = w.person(sub, first=now() - 9 * DAY, last=now() - DAY)
     forged = w.sign(w.person(sub)).replace(b"this is bob", b"this is BOB")
     with w.gateway() as gateway:
-        w.http.forget()
-        for message in (w.sign(far, stranger.certificate), w.sign(expired), forged,
-                        w.sign(w.person(sub, "other@partner.example"))):
+        messages = {"stranger's root": w.sign(far, stranger.certificate), "expired": w.sign(expired), "forged": forged,
+                    "another's certificate": w.sign(w.person(sub, "other@partner.example")),
+                    "no signer of mail": w.sign(w.person(sub, usage=("keyAgreement",)))}
+        asked = {}
+        for name, message in messages.items():
+            w.http.forget()
             assert gateway.receive(message).result == "fail", gateway.text()
-        assert w.http.count("/far.crl") == 0, w.http.asked
-        assert not [p for p in w.http.asked if p.endswith(".crl")], w.http.asked
+            # An issuer may be asked for, to tell what is wrong; status of what is refused already is nobody's business.
+            asked[name] = [p for p in w.http.asked if p.endswith(".crl")]
+        assert not any(asked.values()), asked
 
 
 def test_an_old_crl_inside_a_message_does_not_help_the_signer():

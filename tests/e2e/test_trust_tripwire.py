@@ -206,11 +206,12 @@ def test_no_shape_of_url_touches_the_tripwire():
     it = stage()
     urls = shapes()
     problems = []
+    messages = {name: it.messages(url) for name, url in urls.items()}
     for any_port in ("yes", "no"):
         with it.world.gateway(fetch_any_port=any_port, **SETTINGS) as gateway:
             for name, url in urls.items():
                 it.tripwire.touched.clear()
-                for message in it.messages(url):
+                for message in messages[name]:
                     verdict = gateway.receive(message)
                     if verdict.result not in ("temperror", "fail", "policy"):
                         problems.append(f"{name}: {verdict}")
