@@ -226,6 +226,60 @@ def test_crl_servers_in_every_bad_state_within_the_budget():
     assert not problems, "\n".join(problems)
 
 
+def test_odd_crls():
+    """Scope, version and form: what a list must say to be believed (RFC 5280 5.1.2, 5.2.5)."""
+    w = world()
+    problems = []
+    sub = w.issuer("odd", publish=False)
+    unknown = extension("1.3.6.1.4.1.99999.2", b"\5\0", critical=True)
+    # name: (the CRL of a URL, result, is it the list that cannot be used)
+    cases = {
+        "the point's own name": (lambda url: sub.crl(extensions=[idp(url)]), "pass"),
+        "another name": (lambda url: sub.crl(extensions=[idp(url + ".other")]), "temperror"),
+        "users alone": (lambda url: sub.crl(extensions=[idp(url, only_users=True)]), "pass"),
+        "authorities alone": (lambda url: sub.crl(extensions=[idp(url, only_cas=True)]), "temperror"),
+        "attributes alone": (lambda url: sub.crl(extensions=[idp(only_attributes=True)]), "temperror"),
+        "some reasons": (lambda url: sub.crl(extensions=[idp(url, reasons=(1,))]), "temperror"),
+        "unknown critical extension": (lambda url: sub.crl(extensions=[unknown]), "temperror"),
+        "version 1, bare": (lambda url: sub.crl(odd=("v1", "bare")), "pass"),
+        "version 1 with extensions": (lambda url: sub.crl(odd=("v1",)), "temperror"),
+        "no next update": (lambda url: sub.crl(odd=("open",)), "pass"),
+        "no next update, two days old": (lambda url: sub.crl(this=now() - 2 * DAY, odd=("open",)), "temperror"),
+        "a delta in the place of a list": (lambda url: sub.crl(base=1), "temperror"),
+        "next before this": (lambda url: sub.crl(this=now() - HOUR, next_=now() - 2 * HOUR), "temperror"),
+        "serial of another": (lambda url: sub.crl(revoked=[(1, now() - HOUR, None)]), "pass"),
+        "empty list, which should be absent": (lambda url: sub.crl(odd=("empty",)), "pass"),
+    }
+    with w.gateway() as gateway:
+        for i, (name, (make, result)) in enumerate(cases.items()):
+            url = f"{w.http.base}/odd-{i}.crl"
+            w.http.put(f"/odd-{i}.crl", body(make(url), CRL_TYPE))
+            expect(problems, name, gateway.receive(w.sign(w.person(sub, crl=[url]), sub.certificate)), result)
+    assert not problems, "\n".join(problems)
+
+
+def test_an_authority_with_a_new_key():
+    """One name, two keys (RFC 5280 4.2.1.1): certificates of either are judged by the list that is signed for them."""
+    w = world()
+    old = w.issuer("rekeyed", publish=False)
+    new = Ca(w.folder, old.common, w.root, key=next(w.keys), extensions=[cdp(w.url(w.root))])
+    assert new.key is not old.key and new.subject == old.subject
+    urls = {ca: w.http.put(f"/rekeyed-{i}.crl", b"") for i, ca in enumerate((old, new))}
+    people = {}
+    for ca in (old, new):
+        people[ca] = [w.person(ca, crl=[urls[ca]], issuers=None) for _ in range(2)]
+        ca.revoke(people[ca][1])
+        w.http.put(urls[ca].replace(w.http.base, ""), body(ca.crl(), CRL_TYPE))
+    with w.gateway() as gateway:
+        for ca, (good, bad) in people.items():
+            # Both certificates of the authority come along, the wrong one first.
+            both = (new.certificate, old.certificate) if ca is old else (old.certificate, new.certificate)
+            verdict = gateway.receive(w.sign(good, *both))
+            assert verdict.result == "pass", verdict
+            verdict = gateway.receive(w.sign(bad, *both))
+            assert verdict.reason == "revoked", verdict
+
+
 def test_a_slow_server_that_ends_in_time_is_waited_for_and_a_second_url_helps():
     w = world()
     sub = w.issuer("slow", publish=False)
