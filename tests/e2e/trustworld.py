@@ -112,8 +112,12 @@ class World:
         """A running smimed that ends with the block. `recipients`: certificates it may encrypt to; `parameters` win over
         DEFAULTS, None takes one out."""
         with Scratch("gateway") as scratch:
-            yield Gateway(self, scratch, config, rules=rules, trust=trust, recipients=recipients, environment=environment,
-                          **parameters)
+            gateway = Gateway(self, scratch, config, rules=rules, trust=trust, recipients=recipients, environment=environment,
+                              **parameters)
+            yield gateway
+            # A clean end: also what a sanitizer has to say at last.
+            code = gateway.stop()
+            assert code == 0, f"smimed ended with {code}: {gateway.text()[-6000:]}"
 
 
 class Verdict:
