@@ -120,7 +120,9 @@ def test_72_hours_without_any_server():
                 "status": w.sign(status, sender="status@partner.example"), "gone": w.sign(gone, sender="gone@partner.example")}
     everybody = [good, bad, status, gone]
     parameters = {"recipients": everybody, "environment": clock.environment, "crl_life": "30d", "ocsp_life": "30d",
-                  "revocation_giveup": "4h", "fetch_timeout": "500ms", "fetch_connect_timeout": "200ms"}
+                  "revocation_giveup": "4h", "fetch_timeout": "500ms", "fetch_connect_timeout": "200ms",
+                  # What is known of recipients is kept by the clock that does not move.
+                  "resolve_life": "0s"}
     problems, waits = [], []
     with w.gateway(**parameters) as strict, w.gateway(name="lenient", revocation_inbound="prefer", revocation_outbound="prefer",
                                                       revocation_stale_inbound="12h", revocation_stale_outbound="6h",
