@@ -121,10 +121,12 @@ def test_the_cache_of_a_running_gateway_is_shown_and_flushed():
         shown = cache("show")
         for word in (w.url(sub), w.url(w.root), w.url(sub, "cer"), "network", "crl", "ocsp"):
             assert word in shown, (word, shown)
-        entries = json.loads(cache("show", "--json"))
-        print("#", json.dumps(entries)[:1500])
+        entries = {e["name"]: e for e in json.loads(cache("show", "--json"))["entries"]}
+        crl = entries[w.url(sub)]
+        assert crl["kind"] == "crl" and crl["source"] == "network" and crl["hits"] >= 2 and crl["bytes"] > 100, crl
+        assert crl["this_update"] < crl["fetched"] < crl["refresh"] < crl["next_update"], crl
         stats = json.loads(cache("stats", "--json"))
-        print("#", json.dumps(stats)[:1500])
+        assert stats["entries"] == len(entries) == 4 and stats["fetch_requests"] == 4 and stats["hits"] >= 4, stats
         requests = w.http.count(f"/{sub.common.replace(' ', '-')}.crl")
         cache("flush", w.url(sub))
         assert gateway.receive(w.sign(bob)).result == "pass", gateway.text()
