@@ -217,7 +217,10 @@ hard_answer_set(const struct pki_path_search *search, struct pki_answer *out)
     bool over = pki_path_asked_is_over(asked, search->args->revocation.giveup_s);
 
     pki_path_reason_set(out, &search->round.hard);
-    if (pki_path_reason_find(search->round.hard.code, search->round.hard.depth) !=
+    /* A path that ends at a root is whole: another way that could not be asked for changes nothing.
+     */
+    if (search->round.hard.code == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN ||
+        pki_path_reason_find(search->round.hard.code, search->round.hard.depth) !=
             PKI_REASON_UNTRUSTED ||
         search->top_count == 0 || !asked->failed)
         return;

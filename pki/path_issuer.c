@@ -20,7 +20,8 @@ is_missing(int code)
 {
     return code == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT ||
            code == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
-           code == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE;
+           code == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE ||
+           code == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN;
 }
 
 static bool
@@ -35,12 +36,21 @@ signs(const struct pki_path_search *search, size_t i)
     return good;
 }
 
-/* Could the chain be the lower part of a path that holds? */
-static bool
-may_chain(const struct pki_path_search *search)
+/* How much of the chain may be kept: a root that nobody trusts ends it, but its authority may be
+ * cross-signed by one that is (senders send their roots along). */
+static size_t
+kept_count(const struct pki_path_search *search)
 {
     size_t count = pki_path_search_count(search);
 
+    return search->round.hard.code == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN && count > 1 ? count - 1
+                                                                                        : count;
+}
+
+/* Could the first `count` of the chain be the lower part of a path that holds? */
+static bool
+may_chain(const struct pki_path_search *search, size_t count)
+{
     if (count == 0 || count > PKI_PATH_DEPTH)
         return false;
     for (size_t i = 0; i < count; i++) {
@@ -60,12 +70,13 @@ may_chain(const struct pki_path_search *search)
 void
 pki_path_issuer_note(struct pki_path_search *search)
 {
+    size_t count = kept_count(search);
     struct pki_certificate *top;
 
     if (!search->args->evidence || search->top_count == PKI_PATH_TOPS ||
-        !is_missing(search->round.hard.code) || !may_chain(search))
+        !is_missing(search->round.hard.code) || !may_chain(search, count))
         return;
-    top = pki_path_search_get0(search, pki_path_search_count(search) - 1);
+    top = pki_path_search_get0(search, count - 1);
     for (size_t i = 0; i < search->top_count; i++) {
         if (search->tops[i] == top)
             return;

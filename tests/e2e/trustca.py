@@ -155,8 +155,9 @@ class Ca:
     def revoke(self, certificate, at=None, reason="keyCompromise"):
         self.revoked.append((certificate.serial, at or now() - HOUR, reason))
 
-    def crl(self, this=None, next_=None, extensions=(), revoked=None, number=None, key=None, base=None):
-        """A CRL as DER. `next_` a moment or a timedelta behind `this`; `base`: a delta CRL to that number."""
+    def crl(self, this=None, next_=None, extensions=(), revoked=None, number=None, key=None, base=None, odd=()):
+        """A CRL as DER. `next_` a moment or a timedelta behind `this`; `base`: a delta CRL to that number. `odd`: "v1" (no
+        version), "bare" (no extensions), "empty" (a list without entries), "open" (no nextUpdate)."""
         this = this or now() - datetime.timedelta(minutes=1)
         next_ = this + next_ if isinstance(next_, datetime.timedelta) else next_ or this + 7 * DAY
         key = key or self.key
@@ -168,8 +169,9 @@ class Ca:
                       extension("2.5.29.20", integer(self.number))]
         if base:
             extensions.append(delta_of(base))
-        tbs = sequence(integer(1), key.algorithm, self.subject, time(this), time(next_),
-                       sequence(*entries) if entries else b"", context(0, sequence(*extensions)))
+        tbs = sequence(b"" if "v1" in odd else integer(1), key.algorithm, self.subject, time(this),
+                       b"" if "open" in odd else time(next_), sequence(*entries) if entries or "empty" in odd else b"",
+                       b"" if "bare" in odd else context(0, sequence(*extensions)))
         return sequence(*key.sign(tbs))
 
     # OCSP (RFC 6960 4.2.1)

@@ -89,10 +89,10 @@ def late(answer, seconds):
 
 
 class Http:
-    """`paths[path]` answers; requests are counted by path (`asked`), and connections in all."""
+    """`paths[path]` answers; requests are counted by path (`asked`, `answered`), and connections in all."""
 
     def __init__(self, scratch, host="127.0.0.1", port=0, family=socket.AF_INET):
-        self.paths, self.asked, self.connections, self.sent = {}, {}, 0, 0
+        self.paths, self.asked, self.answered, self.connections, self.sent = {}, {}, {}, 0, 0
         self.requests = []
         self.lock = threading.Lock()
         self.blackhole = False  # everything is taken and nothing answered
@@ -163,6 +163,8 @@ class Http:
                 self.requests.append(request)
                 answer = hang() if self.blackhole else self.paths.get(known, status("404 Not Found"))
             answer(peer, request, self)
+            with self.lock:
+                self.answered[path] = self.answered.get(path, 0) + 1
             if peer.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8) == struct.pack("ii", 1, 0):
                 return
             with contextlib.suppress(OSError):
