@@ -183,6 +183,17 @@ explain_structure(const struct explain *explain)
 }
 
 static void
+explain_choice(const struct explain *explain)
+{
+    const struct policy_choice *choice = &explain->message->choice;
+
+    if (policy_choice_is_made(choice))
+        explain_say(explain, "choice", "%s%s%s%s", choice->sign ? "sign " : "",
+                    choice->encrypt ? "encrypt " : "", choice->plain ? "plain " : "",
+                    choice->unclear ? "(unclear)" : "");
+}
+
+static void
 explain_identity(const struct explain *explain)
 {
     const struct flow_identity *identity = &explain->message->identity;
@@ -205,6 +216,7 @@ explain_people(const struct explain *explain)
     const struct flow_facts *facts = &message->outbound->facts;
     size_t i;
 
+    explain_choice(explain);
     explain_identity(explain);
     if (facts->needs.signing) {
         explain_say(explain, "signing", "%s", explain_known(facts->policy.signing));

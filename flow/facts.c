@@ -20,6 +20,7 @@ facts_fill_policy(const struct flow_message *message, struct flow_facts *facts)
     facts->policy.conf = message->conf;
     facts->policy.from = message->from.address[0] ? message->from.address : NULL;
     facts->policy.envelope_sender = message->sender;
+    facts->policy.choice = message->choice;
     facts->policy.identity = POLICY_IDENTITY_OK;
     facts->policy.signing = POLICY_UNKNOWN;
     facts->policy.signing_reason = "not-asked";
@@ -264,7 +265,10 @@ flow_facts_start(struct flow_message *message, size_t index, struct err *err)
     rule = policy_rule_find(message->conf, &question);
     if (!rule)
         return err_set(err, ERR_NOMEM, "no memory to find the rule for a recipient");
-    if (!facts_asks(recipient, rule, rule->encrypt != CONF_ENCRYPT_NEVER))
+    /* The sender's choice is not known yet. */
+    if (!facts_asks(recipient, rule,
+                    policy_choice_encrypt(rule, &(struct policy_choice){ .sign = false }) !=
+                        CONF_ENCRYPT_NEVER))
         return ERR_OK;
     return facts_forgive_busy(facts_start_recipient(message, recipient, rule, err), err);
 }

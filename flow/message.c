@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flow/choice.h"
 #include "flow/direction.h"
 #include "flow/inbound.h"
 #include "flow/outbound.h"
@@ -312,6 +313,8 @@ flow_message_eoh(struct flow_message *message, struct flow_answer *answer)
     }
     if (code == ERR_OK)
         code = flow_identity_new(message, &err);
+    if (code == ERR_OK)
+        code = flow_choice_load(message, &err);
     if (code == ERR_OK)
         code = flow_state_find_rules(message, &err);
     if (code == ERR_OK)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flow/choice.h"
 #include "flow/entity.h"
 #include "flow/names.h"
 #include "flow/people.h"
@@ -277,6 +278,10 @@ outbound_act(struct flow_message *message, struct flow_answer *answer)
         return;
     }
     if (flow_people_edit(message, &message->edits, &err) != ERR_OK) {
+        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
+        return;
+    }
+    if (flow_choice_edit(message, &err) != ERR_OK) {
         flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
         return;
     }

@@ -176,6 +176,20 @@ outcome_dry_run(const struct flow_message *message, char *out)
 }
 
 static bool
+outcome_choice(const struct flow_message *message, char *out)
+{
+    const struct policy_choice *choice = &message->choice;
+
+    if (!policy_choice_is_made(choice))
+        return false;
+    snprintf(out, OUTCOME_VALUE, "%s%s%s%s", choice->sign ? "sign," : "",
+             choice->encrypt ? "encrypt," : "", choice->plain ? "plain," : "",
+             choice->unclear ? "unclear," : "");
+    out[strlen(out) - 1] = '\0';
+    return true;
+}
+
+static bool
 outcome_size(const struct flow_message *message, char *out)
 {
     return outcome_number(true, message->header_bytes + message->body_bytes, out);
@@ -288,6 +302,8 @@ static const struct {
       "secondary address in whose place the primary one was put" },
     { "dry_run", outcome_dry_run, false,
       "sender_identity = log: the reply that would have been given, or the rewriting" },
+    { "choice", outcome_choice, false,
+      "what the sender chose: sign, encrypt, plain; unclear when it cannot be told" },
     { "size", outcome_size, true,
       "octets of the message as received; less when the body did not matter and was not sent" },
     { "osize", outcome_osize, true, "octets of the body that was written" },

@@ -164,16 +164,17 @@ add_members(const struct flow_message *message, struct flow_facts *facts,
 
         if (!own)
             return no_memory(err);
-        add_person(facts, recipient, finding,
-                   &(struct policy_recipient){
-                       .address = group->members[i].address,
-                       .rule = policy_outbound_member_rule(recipient->rule, own),
-                       .in_header = recipient->in_header,
-                       .certificate = member_known(recipient, i),
-                       .reason = finding ? finding->reason : "deadline",
-                       .text = finding_text(finding),
-                       .replaces = true,
-                   });
+        add_person(
+            facts, recipient, finding,
+            &(struct policy_recipient){
+                .address = group->members[i].address,
+                .rule = policy_outbound_member_rule(recipient->rule, own, &facts->policy.choice),
+                .in_header = recipient->in_header,
+                .certificate = member_known(recipient, i),
+                .reason = finding ? finding->reason : "deadline",
+                .text = finding_text(finding),
+                .replaces = true,
+            });
     }
     return ERR_OK;
 }

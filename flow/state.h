@@ -13,6 +13,7 @@
 #include "flow/message.h"
 #include "flow/outcome.h"
 #include "flow/resolve.h"
+#include "policy/choice.h"
 #include "policy/outbound.h"
 #include "policy/rule.h"
 
@@ -56,6 +57,7 @@ struct flow_message {
     uint64_t header_bytes, body_bytes;
     struct flow_from from;
     struct flow_identity identity; /* outbound */
+    struct policy_choice choice;   /* outbound: of the sender */
 
     struct flow_outbound *outbound; /* after eoh, one of these two */
     struct flow_inbound *inbound;

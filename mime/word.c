@@ -3,6 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "mime/base64.h"
+
 /* How the octets of a character set hold ASCII. */
 enum charset {
     CHARSET_PLAIN,     /* below 128 is ASCII and nothing else */
@@ -234,6 +236,124 @@ mime_word_decode(struct span text, struct buf *out, unsigned *flags, struct err 
         rest = span_from(text, i + word_space(span_from(text, i)));
         if (word_parse(rest, &word))
             i = (size_t)(rest.p - text.p);
+    }
+    return code;
+}
+
+/* ---- taking a word out -------------------------------------------------------------------------
+ */
+
+/* Does `bytes` begin with `word`? */
+static bool
+word_begins(struct span bytes, const char *word)
+{
+    size_t n = strlen(word);
+
+    return bytes.n >= n && strncasecmp((const char *)bytes.p, word, n) == 0;
+}
+
+/* One octet of Q: how many octets of the text it takes. */
+static size_t
+word_q_token(struct span text)
+{
+    return text.p[0] == '=' && text.n > 2 && word_hex(text.p[1]) >= 0 && word_hex(text.p[2]) >= 0
+               ? 3
+               : 1;
+}
+
+/* `text` in Q, decoded to `bytes`, without `word`: tokens that stay are copied as they stand. */
+static enum err_code
+word_remove_q(struct span text, struct span bytes, const char *word, struct buf *out,
+              struct err *err)
+{
+    enum err_code code = ERR_OK;
+    size_t at = 0, skip = 0;
+
+    for (size_t i = 0; code == ERR_OK && i < bytes.n; i++) {
+        size_t n = word_q_token(span_from(text, at));
+
+        if (skip == 0 && word_begins(span_from(bytes, i), word))
+            for (skip = strlen(word); i + skip < bytes.n && bytes.p[i + skip] == ' '; skip++)
+                continue;
+        if (skip > 0)
+            skip--;
+        else
+            code = buf_append(out, span_of(text.p + at, n), err);
+        at += n;
+    }
+    return code;
+}
+
+static enum err_code
+word_remove_b(struct span bytes, const char *word, struct buf *out, struct err *err)
+{
+    struct buf rest = BUF_INIT(bytes.n + 1);
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; code == ERR_OK && i < bytes.n;) {
+        if (!word_begins(span_from(bytes, i), word)) {
+            code = buf_append_byte(&rest, bytes.p[i++], err);
+            continue;
+        }
+        for (i += strlen(word); i < bytes.n && bytes.p[i] == ' '; i++)
+            continue;
+    }
+    if (code == ERR_OK)
+        code = mime_base64_format(buf_span(&rest), out, err);
+    buf_free(&rest);
+    return code;
+}
+
+/* An encoded word that may hold `word`. */
+static enum err_code
+word_remove_inside(struct span whole, const struct word *encoded, const char *word, struct buf *out,
+                   bool *removed, struct err *err)
+{
+    size_t head = (size_t)(encoded->text.p - whole.p);
+    struct buf bytes = BUF_INIT(encoded->n + 1);
+    enum err_code code = encoded->base64 ? word_decode_b(encoded->text, &bytes, err)
+                                         : word_decode_q(encoded->text, &bytes, err);
+    bool there = false;
+
+    for (size_t i = 0; i < bytes.n && !there; i++)
+        there = word_begins(span_from(buf_span(&bytes), i), word);
+    if (code == ERR_OK && (!there || word_charset(encoded->charset) != CHARSET_PLAIN)) {
+        code = buf_append(out, span_of(whole.p, encoded->n), err);
+    } else if (code == ERR_OK) {
+        *removed = true;
+        code = buf_append(out, span_of(whole.p, head), err);
+        if (code == ERR_OK)
+            code = encoded->base64 ? word_remove_b(buf_span(&bytes), word, out, err)
+                                   : word_remove_q(encoded->text, buf_span(&bytes), word, out, err);
+        if (code == ERR_OK)
+            code = buf_append_str(out, "?=", err);
+    }
+    buf_free(&bytes);
+    return code;
+}
+
+enum err_code
+mime_word_remove(struct span text, const char *word, struct buf *out, bool *removed,
+                 struct err *err)
+{
+    enum err_code code = ERR_OK;
+    struct word encoded;
+
+    *removed = false;
+    for (size_t i = 0; code == ERR_OK && i < text.n;) {
+        struct span rest = span_from(text, i);
+
+        if (word_parse(rest, &encoded)) {
+            code = word_remove_inside(rest, &encoded, word, out, removed, err);
+            i += encoded.n;
+        } else if (word_begins(rest, word)) {
+            *removed = true;
+            i += strlen(word);
+            while (i < text.n && (text.p[i] == ' ' || text.p[i] == '\t'))
+                i++;
+        } else {
+            code = buf_append_byte(out, text.p[i++], err);
+        }
     }
     return code;
 }

@@ -23,4 +23,11 @@ enum mime_word_flag {
 ERR_CHECKED enum err_code mime_word_decode(struct span text, struct buf *out, unsigned *flags,
                                            struct err *err);
 
+/* Appends `text` without `word` (in any ASCII case), wherever that stands in one piece, and without
+ * the white space behind it; in encoded words of character sets that hold ASCII too, which stay in
+ * their encoding and never grow. Everything else stays octet for octet. *removed: it was there.
+ * `word` is printable ASCII. ERR_LIMIT, ERR_NOMEM. */
+ERR_CHECKED enum err_code mime_word_remove(struct span text, const char *word, struct buf *out,
+                                           bool *removed, struct err *err);
+
 #endif

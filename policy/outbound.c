@@ -24,6 +24,13 @@ outbound_is_encrypted(const struct policy_outbound_facts *facts, const struct co
     return facts->already_encrypted || (facts->pgp_encrypted && rule->pgp_is_encrypted);
 }
 
+/* What the rule says about encryption, with the sender's choice. */
+static enum conf_encrypt
+outbound_encrypts(const struct policy_outbound_facts *facts, const struct conf_rule *rule)
+{
+    return policy_choice_encrypt(rule, &facts->choice);
+}
+
 /* refuse is stricter than domain, domain than unsigned. */
 static int
 outbound_strictness(const struct conf_rule *rule)
@@ -46,7 +53,7 @@ policy_outbound_sign_rule(const struct policy_outbound_facts *facts)
     for (size_t i = 0; i < facts->count; i++) {
         const struct conf_rule *rule = facts->recipients[i].rule;
 
-        if (!rule->smime || rule->sign != CONF_SIGN_ALWAYS)
+        if (!rule->smime || policy_choice_sign(rule, &facts->choice) != CONF_SIGN_ALWAYS)
             continue;
         if (best == NULL || outbound_strictness(rule) > outbound_strictness(best))
             best = rule;
@@ -62,10 +69,10 @@ policy_outbound_encrypt_rule(const struct policy_outbound_facts *facts)
     for (size_t i = 0; i < facts->count; i++) {
         const struct conf_rule *rule = facts->recipients[i].rule;
 
-        if (!rule->smime || rule->encrypt == CONF_ENCRYPT_NEVER ||
+        if (!rule->smime || outbound_encrypts(facts, rule) == CONF_ENCRYPT_NEVER ||
             outbound_is_encrypted(facts, rule))
             continue;
-        if (best == NULL || rule->encrypt > best->encrypt)
+        if (best == NULL || outbound_encrypts(facts, rule) > outbound_encrypts(facts, best))
             best = rule;
     }
     return best;
@@ -112,9 +119,10 @@ outbound_wishes(const struct policy_outbound_facts *facts, struct wishes *out)
         outbound_first_of(&out->protect, recipient);
         if (rule == out->sign)
             outbound_first_of(&out->sign_for, recipient);
-        if (rule->encrypt == CONF_ENCRYPT_NEVER)
+        if (outbound_encrypts(facts, rule) == CONF_ENCRYPT_NEVER)
             outbound_first_of(&out->never, recipient);
-        if (rule->encrypt == CONF_ENCRYPT_ALWAYS && !outbound_is_encrypted(facts, rule))
+        if (outbound_encrypts(facts, rule) == CONF_ENCRYPT_ALWAYS &&
+            !outbound_is_encrypted(facts, rule))
             outbound_first_of(&out->always, recipient);
     }
 }
@@ -142,9 +150,12 @@ policy_outbound_replaces(const struct conf_rule *rule, enum policy_known certifi
 }
 
 const struct conf_rule *
-policy_outbound_member_rule(const struct conf_rule *group, const struct conf_rule *own)
+policy_outbound_member_rule(const struct conf_rule *group, const struct conf_rule *own,
+                            const struct policy_choice *choice)
 {
-    return group->smime && group->encrypt == CONF_ENCRYPT_ALWAYS ? group : own;
+    bool encrypts = policy_choice_encrypt(group, choice) == CONF_ENCRYPT_ALWAYS;
+
+    return group->smime && encrypts ? group : own;
 }
 
 size_t
@@ -227,6 +238,40 @@ outbound_decide_identity(const struct policy_outbound_facts *facts, const struct
                        wishes->protect ? wishes->protect->rule : facts->recipients[0].rule);
     policy_refusal_write(out, (const char *[]){ text, NULL });
     return true;
+}
+
+/* The sender chose what a rule does not follow. What is protected already, by himself, satisfies.
+ */
+static bool
+outbound_decide_choice(const struct policy_outbound_facts *facts,
+                       struct policy_outbound_decision *out)
+{
+    if (facts->count > 0 && facts->choice.unclear &&
+        facts->recipients[0].rule->forbidden_choice == CONF_FORBIDDEN_REFUSE) {
+        policy_refusal_set(out, POLICY_REFUSE, "choice-unclear", facts->recipients[0].rule);
+        policy_refusal_write(
+            out,
+            (const char *[]){ "the message chooses what cannot be: sign, encrypt and plain are "
+                              "known, and plain does not go with encrypt; correct it",
+                              NULL });
+        return true;
+    }
+    for (size_t i = 0; i < facts->count; i++) {
+        const struct policy_recipient *recipient = &facts->recipients[i];
+        const char *what = policy_choice_forbidden(recipient->rule, &facts->choice);
+
+        if (what == NULL || recipient->rule->forbidden_choice == CONF_FORBIDDEN_IGNORE ||
+            outbound_is_encrypted(facts, recipient->rule) ||
+            (facts->already_signed && strcmp(what, "signed") == 0))
+            continue;
+        policy_refusal_set(out, POLICY_REFUSE, "choice-forbidden", recipient->rule);
+        policy_refusal_write(
+            out, (const char *[]){ "you chose that the message be ", what, ", and mail to ",
+                                   recipient->address,
+                                   " may not be; take the choice back and send again", NULL });
+        return true;
+    }
+    return false;
 }
 
 /* What no answer of anybody could change. */
@@ -406,8 +451,8 @@ policy_outbound_decide(const struct policy_outbound_facts *facts,
     else if (wishes.sign != NULL)
         out->rule = wishes.sign;
 
-    if (outbound_decide_identity(facts, &wishes, out) || outbound_decide_conflict(&wishes, out) ||
-        outbound_decide_unknown(facts, &wishes, out) ||
+    if (outbound_decide_identity(facts, &wishes, out) || outbound_decide_choice(facts, out) ||
+        outbound_decide_conflict(&wishes, out) || outbound_decide_unknown(facts, &wishes, out) ||
         outbound_decide_encrypt(facts, &wishes, out) || outbound_decide_sign(facts, &wishes, out))
         return;
 

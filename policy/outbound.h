@@ -25,6 +25,7 @@
 #include <stddef.h>
 
 #include "conf/conf.h"
+#include "policy/choice.h"
 
 /* The three answers. */
 enum policy_known { POLICY_YES, POLICY_NO, POLICY_UNKNOWN };
@@ -53,6 +54,7 @@ struct policy_outbound_facts {
     size_t count;
     const char *from;            /* the one mailbox of From, or NULL */
     const char *envelope_sender; /* "" null sender */
+    struct policy_choice choice; /* of the sender, for all recipients */
     enum policy_identity identity;
     const char *identity_reason, *identity_text;
     enum policy_known signing; /* a valid signing certificate of the sender */
@@ -110,7 +112,8 @@ bool policy_outbound_replaces(const struct conf_rule *rule, enum policy_known ce
 /* The rule of a member in the place of his group: his own, unless the group's says that everybody
  * gets it encrypted. */
 const struct conf_rule *policy_outbound_member_rule(const struct conf_rule *group,
-                                                    const struct conf_rule *own);
+                                                    const struct conf_rule *own,
+                                                    const struct policy_choice *choice);
 
 /* The people among the recipients: members of groups that are kept, and everybody else. */
 size_t policy_outbound_count(const struct policy_outbound_facts *facts);

@@ -28,6 +28,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(text.n <= size);
     require(memchr(buf_str(&text), '\n', text.n) == NULL);
     require(flags != MIME_WORD_UNREADABLE);
+    buf_reset(&text);
+    bool removed = false;
+    require(mime_word_remove(span_of(data, size), "[x]", &text, &removed, &err) == ERR_OK);
+    require(removed ? text.n < size : span_equal(buf_span(&text), span_of(data, size)));
     buf_free(&text);
     require(mime_shown_load(span_of(data, size), &shown, &err) == ERR_OK);
     require(shown.count <= MIME_SHOWN_LIMIT && shown.list[shown.count] == NULL);

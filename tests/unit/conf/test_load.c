@@ -238,7 +238,7 @@ included_files_are_read_in_order_and_place(void **state)
     put("d/last", "log = syslog\n}");
     load("@/d/10.conf:2:7: log = x: no such word; one of stderr|syslog\n"
          "@/d/rest:3:7: there is a rule \"a\" already at @/d/10.conf:1; names are given once\n"
-         "@/d/rest:3:18: sign = x: no such word; one of always|never\n"
+         "@/d/rest:3:18: sign = x: no such word; one of always|never|default-on|default-off\n"
          "@/d/last:1:1: \"log\" was given before at @/d/10.conf:2; give it once\n"
          "@/d/last:2:1: \"}\" closes nothing; no section is open\n");
     run("rm -rf %s/d", folder);

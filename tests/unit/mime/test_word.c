@@ -104,6 +104,43 @@ every_prefix_can_be_decoded(void **state)
 }
 
 static void
+a_word_is_taken_out_and_the_rest_stays(void **state)
+{
+    static const struct {
+        const char *text, *wanted;
+    } rows[] = {
+        { " [encrypt] Hello", " Hello" },
+        { " Re: [ENCRYPT]  [encrypt]Hello", " Re: Hello" },
+        { " Hello [encrypt]", " Hello " },
+        { "[encrypt]", "" },
+        { " nothing [encrypt here", NULL },
+        { " =?utf-8?q?[encrypt]_Gr=C3=BC=C3=9Fe_to=20you?= x",
+          " =?utf-8?q?Gr=C3=BC=C3=9Fe_to=20you?= x" },
+        { " =?utf-8?Q?a=5bencrypt=5D_=20b?=", " =?utf-8?Q?ab?=" },
+        { " =?utf-8?B?W2VuY3J5cHRdIEdyw7zDn2U=?=", " =?utf-8?B?R3LDvMOfZQ==?=" },
+        { " =?utf-8?q?[encrypt]?= =?utf-8?q?x?=", " =?utf-8?q?"
+                                                  "?= =?utf-8?q?x?=" },
+        { " =?utf-8?q?[enc?= =?utf-8?q?rypt]?=", NULL },
+        { " =?utf-16?q?[encrypt]?=", NULL },
+        { " =?utf-8?q?Gr=C3=BC?=", NULL },
+        { "", NULL },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct err err = ERR_INIT;
+        struct buf out = BUF_INIT(1000);
+        bool removed = false;
+
+        assert_int_equal(
+            mime_word_remove(span_str(rows[i].text), "[encrypt]", &out, &removed, &err), ERR_OK);
+        assert_string_equal(buf_str(&out), rows[i].wanted ? rows[i].wanted : rows[i].text);
+        assert_int_equal(removed, rows[i].wanted != NULL);
+        buf_free(&out);
+    }
+}
+
+static void
 what_does_not_fit_is_a_limit(void **state)
 {
     struct err err = ERR_INIT;
@@ -121,6 +158,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_are_decoded_wherever_they_stand),
         cmocka_unit_test(every_prefix_can_be_decoded),
+        cmocka_unit_test(a_word_is_taken_out_and_the_rest_stays),
         cmocka_unit_test(what_does_not_fit_is_a_limit),
     };
 
