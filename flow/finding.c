@@ -94,18 +94,32 @@ finding_settle(struct flow_finding *finding, enum err_code code, const struct er
     return ERR_OK;
 }
 
+/* What one question may cost: the network is asked within one budget for the address, and within
+ * another one for all members of a group together. */
+struct asking {
+    struct flow_services *services;
+    const struct flow_finding_question *question;
+    struct pki_fetch_budget budget;
+};
+
+static void
+asking_open_budget(struct asking *asking)
+{
+    flow_names_budget_init(&asking->budget, &asking->services->conf->global);
+}
+
 static enum err_code
-finding_ask(struct flow_services *services, const struct flow_finding_question *question,
+finding_ask(struct asking *asking, const struct flow_finding_question *question,
             const struct directory_found *found, struct flow_finding *finding, struct err *err)
 {
+    struct flow_services *services = asking->services;
     const struct conf_global *global = &services->conf->global;
-    struct pki_fetch_budget budget;
     struct directory_lookup_question lookup = {
         .address = question->address,
         .trust = flow_services_trust(services, question->trust),
         .revocation = flow_names_revocation(global, CONF_DIRECTION_OUT),
         .evidence = services->evidence,
-        .budget = &budget,
+        .budget = &asking->budget,
         .policy = &services->leaf_policy,
         .now = clock_now_s(),
         .deadline_ms = clock_monotonic_ms() + global->facts_timeout,
@@ -114,7 +128,6 @@ finding_ask(struct flow_services *services, const struct flow_finding_question *
     struct err asked = ERR_INIT;
     enum err_code code;
 
-    flow_names_budget_init(&budget, global);
     /* The lookup takes a missing trust set for "do not ask": here it means that nothing is trusted.
      */
     if (!lookup.trust) {
@@ -134,13 +147,14 @@ finding_ask(struct flow_services *services, const struct flow_finding_question *
  */
 
 static enum err_code
-finding_add_member(struct flow_services *services, const struct flow_finding_question *question,
-                   struct flow_finding *finding, const struct directory_node *node, struct err *err)
+finding_add_member(struct asking *asking, struct flow_finding *finding,
+                   const struct directory_node *node, struct err *err)
 {
+    struct flow_services *services = asking->services;
     struct flow_finding_member *member = &finding->members[finding->member_count];
     const struct conf_rule *rule = policy_rule_find(
         services->conf, &(struct policy_rule_question){ .direction = CONF_DIRECTION_OUT,
-                                                        .sender = question->sender,
+                                                        .sender = asking->question->sender,
                                                         .recipient = node->address });
     const struct directory_found found = {
         .entry = node->entry,
@@ -158,7 +172,7 @@ finding_add_member(struct flow_services *services, const struct flow_finding_que
         return no_memory(err);
     finding->member_count++;
     mine.trust = rule->trust;
-    code = finding_ask(services, &mine, &found, member->finding, err);
+    code = finding_ask(asking, &mine, &found, member->finding, err);
     finding->negative |= member->finding->negative;
     finding->temp |= member->finding->temp;
     finding_limit_until(finding, member->finding->until);
@@ -166,9 +180,10 @@ finding_add_member(struct flow_services *services, const struct flow_finding_que
 }
 
 static enum err_code
-finding_expand(struct flow_services *services, const struct flow_finding_question *question,
-               struct directory_found *found, struct flow_finding *finding, struct err *err)
+finding_expand(struct asking *asking, struct directory_found *found, struct flow_finding *finding,
+               struct err *err)
 {
+    struct flow_services *services = asking->services;
     const struct conf_global *global = &services->conf->global;
     const struct directory_group_args args = {
         .directory = found->directory,
@@ -198,8 +213,9 @@ finding_expand(struct flow_services *services, const struct flow_finding_questio
     finding->members = calloc(finding->group->member_count + 1, sizeof *finding->members);
     if (!finding->members)
         return no_memory(err);
+    asking_open_budget(asking);
     for (size_t i = 0; code == ERR_OK && i < finding->group->member_count; i++)
-        code = finding_add_member(services, question, finding,
+        code = finding_add_member(asking, finding,
                                   &finding->group->nodes[finding->group->members[i]], err);
     directory_group_reset_entries(finding->group);
     return code;
@@ -222,9 +238,11 @@ finding_find(struct flow_services *services, const struct flow_finding_question 
 }
 
 static enum err_code
-finding_ask_recipient(struct flow_services *services, const struct flow_finding_question *question,
-                      struct directory_found *found, struct flow_finding *finding, struct err *err)
+finding_ask_recipient(struct asking *asking, struct directory_found *found,
+                      struct flow_finding *finding, struct err *err)
 {
+    struct flow_services *services = asking->services;
+    const struct flow_finding_question *question = asking->question;
     struct directory_found mine = { .entry = NULL };
     enum err_code code = ERR_OK;
 
@@ -234,7 +252,7 @@ finding_ask_recipient(struct flow_services *services, const struct flow_finding_
         const struct directory_found nowhere = { .directory = directory_lookup_directory_count(
                                                      services->lookup) };
 
-        code = finding_ask(services, question, &nowhere, finding, err);
+        code = finding_ask(asking, question, &nowhere, finding, err);
         if (code != ERR_OK || finding->known == POLICY_YES)
             return code;
         directory_lookup_result_free(&finding->lookup);
@@ -245,10 +263,10 @@ finding_ask_recipient(struct flow_services *services, const struct flow_finding_
         code = finding_find(services, question, found, err);
     }
     if (code == ERR_OK)
-        code = finding_ask(services, question, found, finding, err);
+        code = finding_ask(asking, question, found, finding, err);
     if (code == ERR_OK && found->entry && found->entry->kind == DIRECTORY_GROUP &&
         (question->expand || finding->known == POLICY_NO))
-        code = finding_expand(services, question, found, finding, err);
+        code = finding_expand(asking, found, finding, err);
     directory_entry_free(&mine.entry);
     return code;
 }
@@ -257,13 +275,15 @@ enum err_code
 flow_finding_load(struct flow_services *services, const struct flow_finding_question *question,
                   struct directory_found *found, struct flow_finding **out, struct err *err)
 {
+    struct asking asking = { .services = services, .question = question };
     struct flow_finding *finding = finding_new();
     enum err_code code = finding ? ERR_OK : no_memory(err);
 
     *out = NULL;
+    asking_open_budget(&asking);
     if (code == ERR_OK)
-        code = question->key ? finding_ask(services, question, NULL, finding, err)
-                             : finding_ask_recipient(services, question, found, finding, err);
+        code = question->key ? finding_ask(&asking, question, NULL, finding, err)
+                             : finding_ask_recipient(&asking, found, finding, err);
     if (code == ERR_OK) {
         *out = finding;
         finding = NULL;

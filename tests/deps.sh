@@ -14,7 +14,7 @@ check="$demo clang libclang-rt-14-dev clang-format libcmocka-dev gpgsm gnupg lib
     m4 libwrap0 libnsl2 libdb5.3 libsasl2-2 redis-server slapd ldap-utils
     libsasl2-modules sasl2-bin
     samba samba-ad-dc samba-ad-provision samba-dsdb-modules winbind ldb-tools python3-markdown"
-bench="$demo opendkim valgrind"
+bench="$demo opendkim valgrind slapd"
 # Sendmail would replace Postfix: it is unpacked, never installed (below).
 case $level in
 build) wanted=$build ;;
