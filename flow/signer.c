@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "flow/reply.h"
+#include "pki/verdict.h"
 #include "util/clock.h"
 
 /* ---- the questions -----------------------------------------------------------------------------
@@ -74,7 +75,7 @@ signer_load_path(const struct signer_round *round, struct flow_verification_sign
                                      .text = "the rule's trust set does not exist" };
             break;
         }
-        code = pki_path_check(&path, &signer->path, err);
+        code = pki_verdict_check(&path, &signer->path, err);
         if (signer->path.answer.status != PKI_STATUS_OK)
             break;
     }

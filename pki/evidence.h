@@ -89,6 +89,10 @@ struct pki_evidence_origin {
     char text[200];       /* of the last failure */
 };
 
+/* Another number after every object that came in or was forgotten: what was concluded from what is
+ * held holds while it stays the same. */
+uint64_t pki_evidence_generation(const struct pki_evidence *evidence);
+
 /* Every function below: `budget` NULL asks nobody (held objects alone, no I/O of any kind). ERR_OK:
  * there is something. ERR_NOTFOUND: nothing is held and nobody was asked (budget NULL), the server
  * says that there is nothing, or nobody may be asked (no network: reason "fetch-off"). ERR_TEMP:

@@ -186,6 +186,7 @@ pki_evidence_held_remove(struct pki_evidence *evidence, struct pki_evidence_item
     if (!item->is_listed)
         return;
     HASH_DELETE(hh, evidence->items, item);
+    atomic_fetch_add_explicit(&evidence->generation, 1, memory_order_release);
     order_remove(evidence, item);
     evidence->held_bytes -= item->bytes;
     item->is_listed = false;
@@ -232,6 +233,7 @@ pki_evidence_held_set(struct pki_evidence *evidence, struct pki_evidence_item *i
         evidence->dead_objects = item->object;
     }
     item->object = object;
+    atomic_fetch_add_explicit(&evidence->generation, 1, memory_order_release);
     item->refresh_at = now;
     if (object->due > now)
         item->refresh_at += (object->due - now) / 2;
@@ -345,4 +347,10 @@ pki_evidence_unknown_since(const struct pki_evidence_item *item, time_t now)
     if (since && item->object && item->object->end > since)
         since = item->object->end;
     return since > now ? 0 : since;
+}
+
+uint64_t
+pki_evidence_generation(const struct pki_evidence *evidence)
+{
+    return atomic_load_explicit(&evidence->generation, memory_order_acquire);
 }

@@ -111,6 +111,7 @@ struct pki_evidence {
     size_t held_bytes;
     struct pki_evidence_item *dead_items; /* by `older` */
     struct pki_evidence_object *dead_objects;
+    _Atomic uint64_t generation; /* counts what came in and what was forgotten */
     uint64_t hits, misses, refreshed, failed, evicted, waited;
     struct pki_refresh *refresh; /* NULL: not started */
     _Atomic bool stop;

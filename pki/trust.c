@@ -9,6 +9,7 @@
 #include "pki/file.h"
 #include "pki/inheritance.h"
 #include "pki/path_hooks.h"
+#include "pki/verdict.h"
 
 enum { ANCHORS_MAX = 1000, INTERMEDIATES_MAX = 10000 };
 
@@ -32,6 +33,7 @@ struct pki_trust {
     struct pki_path_library library; /* its own functions, which our hooks call */
     struct pki_certificates anchors, intermediates;
     struct pki_revocation_set *revocation;
+    struct pki_verdicts *verdicts;
     char **crl_paths;     /* files and folders, NULL-terminated */
     struct stamps stamps; /* of every file there */
 };
@@ -189,7 +191,9 @@ pki_trust_load(const struct pki_trust_args *args, struct pki_trust **out, struct
         return err_set(err, ERR_NOMEM, "no memory for a trust set");
     atomic_init(&trust->references, 1);
     pki_crypto_reset();
-    code = trust_load(trust, args, err);
+    trust->verdicts = pki_verdicts_new();
+    code = trust->verdicts ? trust_load(trust, args, err)
+                           : err_set(err, ERR_NOMEM, "no memory for a trust set");
     if (code == ERR_OK) {
         *out = trust;
         trust = NULL;
@@ -221,6 +225,7 @@ pki_trust_free(struct pki_trust **trust)
     pki_certificates_free(&t->anchors);
     pki_certificates_free(&t->intermediates);
     pki_revocation_free(&t->revocation);
+    pki_verdicts_free(&t->verdicts);
     for (char **path = t->crl_paths; path && *path; path++)
         free(*path);
     free(t->crl_paths);
@@ -263,6 +268,12 @@ X509_STORE *
 pki_trust_get0_store(const struct pki_trust *trust)
 {
     return trust->store;
+}
+
+struct pki_verdicts *
+pki_trust_get0_verdicts(const struct pki_trust *trust)
+{
+    return trust->verdicts;
 }
 
 const struct pki_path_library *

@@ -13,6 +13,7 @@
 
 struct pki_trust;
 struct pki_path_library;
+struct pki_verdicts;
 
 struct pki_trust_args {
     const char *name;                 /* for messages; copied */
@@ -35,6 +36,8 @@ bool pki_trust_is_stale(const struct pki_trust *trust);
 
 /* For pki/path alone; all borrowed. The store holds the anchors and nothing else. */
 X509_STORE *pki_trust_get0_store(const struct pki_trust *trust);
+/* Verdicts that were reached with this set (pki/verdict); they have a lock of their own. */
+struct pki_verdicts *pki_trust_get0_verdicts(const struct pki_trust *trust);
 const struct pki_path_library *pki_trust_get0_library(const struct pki_trust *trust);
 const struct pki_revocation_set *pki_trust_get0_revocation(const struct pki_trust *trust);
 const struct pki_certificates *pki_trust_get0_anchors(const struct pki_trust *trust);

@@ -23,7 +23,7 @@ import report
 from world import BUILD, SIZES, TOOLS, TOP, Gateway, Messages, Scratch, Users, bare, large_crls, opendkim, pipe, work_options
 
 QUICK = os.environ.get("BENCH") == "quick"
-ROUNDS = 3 if QUICK else 7
+ROUNDS = 3 if QUICK else 5
 SECONDS = 0.4 if QUICK else 1.0
 CONNECTIONS = (1, 4, 16, 64)
 WORKS = ("sign", "both", "gcm", "encrypt 1", "encrypt 10", "encrypt 100", "verify", "verify opaque", "pass")
