@@ -463,7 +463,7 @@ def test_the_control_socket_is_bounded_and_patient_with_nobody():
         smimed = start(scratch, PASS)
         assert control(smimed, b"stats\r\n")["ok"]
         answer = control(smimed, b"sing\n")
-        assert answer["ok"] is False and "reload, stats and health" in answer["error"]
+        assert answer["ok"] is False and "reload, stats, health and cache" in answer["error"]
         with socket.socket(socket.AF_UNIX) as s:  # too long a line
             s.connect(str(smimed.control))
             s.sendall(b"y" * 64)

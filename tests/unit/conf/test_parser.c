@@ -205,7 +205,8 @@ word_that_is_none_is_told_with_the_words(void **state)
         "f:3:15: result_none = true: no such word; one of yes|no\n"
         "f:4:16: log_facility = kern: no such word; one of "
         "mail|daemon|user|auth|local0|local1|local2|local3|local4|local5|local6|local7\n"
-        "f:6:17: sign = Always: no such word; did you mean always? One of always|never|default-on|default-off\n");
+        "f:6:17: sign = Always: no such word; did you mean always? One of "
+        "always|never|default-on|default-off\n");
 }
 
 static void
@@ -242,7 +243,8 @@ section_name_is_given_once(void **state)
     (void)state;
     check_complaints(TRUST "rule x { }\nrule \"x\" {\n sign = sometimes\n}\n" TRUST,
                      "f:3:6: there is a rule \"x\" already at f:2; names are given once\n"
-                     "f:4:9: sign = sometimes: no such word; one of always|never|default-on|default-off\n"
+                     "f:4:9: sign = sometimes: no such word; one of "
+                     "always|never|default-on|default-off\n"
                      "f:6:7: there is a trust \"default\" already at f:1; names are given once\n");
     /* Different kinds may share a name. */
     check_complaints(TRUST "rule default { }\n", "");
