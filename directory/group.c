@@ -33,33 +33,14 @@ struct expansion {
 /* ---- a level ----------------------------------------------------------------------------------
  */
 
-static void
-free_texts(char ***list)
-{
-    for (size_t i = 0; *list && (*list)[i]; i++)
-        free((*list)[i]);
-    free(*list);
-    *list = NULL;
-}
-
-static void
-reset_names(struct directory_entry *entry)
-{
-    free_texts(&entry->member_dns);
-    free_texts(&entry->member_addresses);
-    free_texts(&entry->member_urls);
-}
-
 /* The groups that came in with the answers, from node `first` on, are the next level. */
 static enum err_code
 next_level(struct expansion *expansion, size_t first, struct err *err)
 {
     struct directory_group *group = expansion->round.table.group;
 
-    for (size_t i = 0; i < expansion->level_count; i++) {
+    for (size_t i = 0; i < expansion->level_count; i++)
         group->nodes[expansion->level[i]].expanded = true;
-        reset_names(group->nodes[expansion->level[i]].entry);
-    }
     free(expansion->level);
     expansion->level_count = 0;
     expansion->level = calloc(group->count - first + 1, sizeof *expansion->level);

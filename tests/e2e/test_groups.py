@@ -202,9 +202,10 @@ def test_a_directory_that_hangs_is_451_in_time_and_the_retry_finds_the_answer():
 def expand_large(scratch, directory, waits):
     """Exact set, each once; waits within 3 per level and one per 500 members; beyond the depth a refusal that names the group."""
     ca = Authority(scratch)
-    smimed = Smimed(scratch, f"group_depth = {GROUPS}\ngroup_timeout = 120s\nfacts_timeout = 60s\n" + directory.config()
+    smimed = Smimed(scratch, f"group_depth = {GROUPS}\ngroup_timeout = 120s\nfacts_timeout = 60s\neom_timeout = 100s\n" + directory.config()
                     + ENCRYPT + trust_config(ca), start=False)
     done = smimectl("expand", "-c", smimed.file, "--json", "g0@corp.example")
+    assert done.stdout, done.stderr[-500:]
     answer = json.loads(done.stdout)
     assert done.returncode == 1 and answer["reason"] == "ok", answer["text"]
     people = [n["address"] for n in answer["tree"] if n["kind"] in ("user", "contact") and n["mark"] != "shown above"]
@@ -215,6 +216,7 @@ def expand_large(scratch, directory, waits):
     assert answer["waits"] <= waits, answer["waits"]
     smimed.configure(directory.config() + ENCRYPT + trust_config(ca))
     done = smimectl("expand", "-c", smimed.file, "--json", "g0@corp.example")
+    assert done.stdout, done.stderr[-500:]
     answer = json.loads(done.stdout)
     assert done.returncode == 1 and answer["reason"] == "group-too-deep" and answer["members"] == 0, answer["text"]
     assert "g0@corp.example" in answer["text"] and "group_depth" in answer["text"] and "g5@corp.example" in answer["text"]
