@@ -154,6 +154,34 @@ five_thousand_members_of_nested_groups_are_found_each_once(void **state)
     teardown(&question);
 }
 
+/* Entries are shared with what directories remember: an expansion that emptied one left its members
+ * out of the next message to a group that holds it. */
+static void
+an_expansion_changes_no_entry(void **state)
+{
+    struct question question;
+    struct directory_entry *root, *shared;
+    size_t count = 0;
+
+    (void)state;
+    setup(&question);
+    make_large(&question, 60);
+    question.args.depth = GROUPS;
+    root = fake_entry_new(fake_find(question.fakes[0], "cn=group 0,ou=groups,dc=corp"));
+    assert_non_null(root);
+    shared = directory_entry_add1(root);
+    while (shared->member_dns && shared->member_dns[count])
+        count++;
+    assert_true(count > 0);
+    assert_int_equal(directory_group_expand(&question.args, root, &question.group, &question.err),
+                     ERR_OK);
+    assert_non_null(shared->member_dns);
+    for (size_t i = 0; i < count; i++)
+        assert_non_null(shared->member_dns[i]);
+    directory_entry_free(&shared);
+    teardown(&question);
+}
+
 static void
 nesting_beyond_the_limit_is_refused_and_names_the_group(void **state)
 {
@@ -358,6 +386,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(five_thousand_members_of_nested_groups_are_found_each_once),
+        cmocka_unit_test(an_expansion_changes_no_entry),
         cmocka_unit_test(nesting_beyond_the_limit_is_refused_and_names_the_group),
         cmocka_unit_test(
             more_members_than_allowed_are_refused_and_nobody_is_asked_about_far_too_many),
