@@ -139,7 +139,9 @@ keep_failure(struct pki_evidence *evidence, const struct pki_evidence_network *n
     /* A responder was dead before this certificate was asked about. */
     if (network->failing_since && network->failing_since < item->failure.since)
         item->failure.since = network->failing_since;
-    remark_failure(&remark, item);
+    /* A dead responder is told once, not once for each certificate. */
+    if (!network->failing_since)
+        remark_failure(&remark, item);
     pki_evidence_unlock(evidence);
     remark_write(&remark);
 }

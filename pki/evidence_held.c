@@ -7,6 +7,15 @@
 #include "util/clock.h"
 #include "util/log.h"
 
+/* Measured against their DER. */
+enum { CERTIFICATE_FACTOR = 5, CERTIFICATE_BYTES = 2048 };
+
+size_t
+pki_evidence_certificate_bytes(const struct pki_certificate *certificate)
+{
+    return CERTIFICATE_BYTES + CERTIFICATE_FACTOR * pki_certificate_der(certificate).n;
+}
+
 /* ---- objects -----------------------------------------------------------------------------------
  */
 
@@ -217,6 +226,8 @@ item_count(struct pki_evidence *evidence, struct pki_evidence_item *item)
 
     if (item->object)
         bytes += item->object->bytes;
+    if (item->certificate) /* the issuer is that of many, and the trust set's */
+        bytes += pki_evidence_certificate_bytes(item->certificate);
     if (item->is_listed)
         evidence->held_bytes += bytes - item->bytes;
     item->bytes = bytes;

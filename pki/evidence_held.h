@@ -59,6 +59,9 @@ struct pki_evidence_object {
     struct pki_evidence_object *next_dead;
 };
 
+/* What a certificate takes as the library keeps it. */
+size_t pki_evidence_certificate_bytes(const struct pki_certificate *certificate);
+
 /* One hold. NULL: no memory. */
 struct pki_evidence_object *pki_evidence_object_new(const char *source, time_t fetched_at);
 struct pki_evidence_object *pki_evidence_object_add1(struct pki_evidence_object *object);

@@ -9,9 +9,6 @@
 #include "pki/reason.h"
 #include "util/clock.h"
 
-/* A certificate as the library keeps it, measured against its DER. */
-enum { CERTIFICATE_FACTOR = 5, CERTIFICATE_BYTES = 2048 };
-
 /* The text of a library's refusal becomes ours with a word; what is our own fault stays that. */
 static enum err_code
 refuse(struct err *err, const struct err *why, const char *word)
@@ -168,8 +165,7 @@ ocsp_parse(const struct pki_evidence *evidence, const struct pki_evidence_input 
     object->der_n = input->bytes->n;
     object->bytes += object->der_n;
     if (object->ocsp.responder)
-        object->bytes +=
-            CERTIFICATE_BYTES + CERTIFICATE_FACTOR * pki_certificate_der(object->ocsp.responder).n;
+        object->bytes += pki_evidence_certificate_bytes(object->ocsp.responder);
     set_times(object, object->ocsp.usable_until, evidence->args.ocsp_life_s);
     return ERR_OK;
 }
@@ -194,8 +190,7 @@ issuers_parse(const struct pki_evidence *evidence, const struct pki_evidence_inp
     object->der_n = input->bytes->n;
     object->bytes += object->der_n;
     for (size_t i = 0; i < object->issuers.count; i++)
-        object->bytes +=
-            CERTIFICATE_BYTES + CERTIFICATE_FACTOR * pki_certificate_der(object->issuers.list[i]).n;
+        object->bytes += pki_evidence_certificate_bytes(object->issuers.list[i]);
     set_times(object, 0, evidence->args.issuer_life_s);
     return ERR_OK;
 }
