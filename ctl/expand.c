@@ -2,6 +2,8 @@
  * smimectl expand: who is behind a distribution group, as a tree, and who of them has a
  * certificate.
  */
+#include "ctl/expand.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -222,6 +224,22 @@ expand_print(struct flow_services *services, const struct flow_finding *finding,
     free(expand.shown);
     free(expand.on_path);
     return code;
+}
+
+void
+ctl_expand_show(struct flow_services *services, const char *address, const char *trust)
+{
+    const struct flow_finding_question question = {
+        .address = address, .trust = trust, .sender = "", .expand = true
+    };
+    struct flow_finding *finding = NULL;
+    struct err err = ERR_INIT;
+
+    if (flow_finding_load(services, &question, NULL, &finding, &err) != ERR_OK)
+        ctl_say("%s", err.text);
+    else if (finding->group)
+        (void)expand_print(services, finding, address, false);
+    flow_finding_free(&finding);
 }
 
 static int

@@ -7,6 +7,7 @@
 #include "ctl/certificate.h"
 #include "ctl/command.h"
 #include "ctl/context.h"
+#include "ctl/expand.h"
 #include "ctl/people.h"
 #include "flow/names.h"
 #include "mime/address.h"
@@ -120,6 +121,8 @@ lookup_run(struct flow_services *services, const char *address, const char *trus
         lookup_print_json(formatted, code, &result);
     else
         lookup_print_text(code, &result);
+    if (!json && !sign && code == ERR_NOTFOUND)
+        ctl_expand_show(services, formatted, trust);
     directory_lookup_result_free(&result);
     return code == ERR_OK ? CTL_EXIT_YES : code == ERR_TEMP ? CTL_EXIT_TEMP : CTL_EXIT_NO;
 }

@@ -310,10 +310,8 @@ directory_inquiry_finish(struct directory_inquiry *inquiry, struct err *err)
         pki_reason_set(&result->answer, PKI_REASON_CERT_MALFORMED,
                        "the directory holds what cannot be read as a certificate");
     else if (inquiry->group)
-        pki_reason_set(
-            &result->answer, PKI_REASON_NO_CERTIFICATE,
-            "the address is a group without a certificate of its own; smimectl expand shows its "
-            "members");
+        pki_reason_set(&result->answer, PKI_REASON_NO_CERTIFICATE,
+                       "the address is a group without a certificate of its own");
     else
         pki_reason_set(&result->answer, PKI_REASON_NO_CERTIFICATE, "%s",
                        inquiry->use == PKI_USE_SIGN ? "there is no key for the address"
