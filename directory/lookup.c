@@ -147,6 +147,8 @@ directory_lookup_certificate(struct directory_lookup *lookup,
     directory_inquiry_init(&inquiry, question, PKI_USE_ENCRYPT, result);
     for (const unsigned *source = lookup->order;
          code == ERR_OK && *source && !directory_inquiry_is_done(&inquiry); source++) {
+        if (*source == DIRECTORY_SOURCE_DIRECTORIES && question->found && question->found->unasked)
+            break;
         if (*source != DIRECTORY_SOURCE_DIRECTORIES)
             code = lookup_ask_held(lookup, &inquiry, *source, err);
         for (size_t i = 0; *source == DIRECTORY_SOURCE_DIRECTORIES && code == ERR_OK &&

@@ -45,6 +45,7 @@ struct directory_found {
     size_t directory;              /* of the entry; nowhere: their number */
     bool temp;
     char text[200]; /* of temp */
+    bool unasked;   /* none was asked, and none is to be: the sources before them alone */
 };
 
 struct directory_lookup_question {

@@ -249,10 +249,9 @@ finding_ask_recipient(struct asking *asking, struct directory_found *found,
     if (!found && !question->expand &&
         directory_lookup_holds(services->lookup, question->address)) {
         /* Known here: nobody has to be asked if that is valid. */
-        const struct directory_found nowhere = { .directory = directory_lookup_directory_count(
-                                                     services->lookup) };
+        const struct directory_found nobody = { .unasked = true };
 
-        code = finding_ask(asking, question, &nowhere, finding, err);
+        code = finding_ask(asking, question, &nobody, finding, err);
         if (code != ERR_OK || finding->known == POLICY_YES)
             return code;
         directory_lookup_result_free(&finding->lookup);
