@@ -77,6 +77,7 @@ def main():
     environment.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1")
     environment.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
     environment.setdefault("TSAN_OPTIONS", f"suppressions={TOP}/tests/tsan.supp:second_deadlock_stack=1")
+    environment.setdefault("LSAN_OPTIONS", f"suppressions={TOP}/tests/lsan.supp:print_suppressions=0")
     total = {"passed": 0, "failed": 0, "skipped": 0}
     todo = list(programs(build, parts))
     failures = []

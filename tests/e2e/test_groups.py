@@ -202,8 +202,8 @@ def test_a_directory_that_hangs_is_451_in_time_and_the_retry_finds_the_answer():
 def expand_large(scratch, directory, waits):
     """Exact set, each once; waits within 3 per level and one per 500 members; beyond the depth a refusal that names the group."""
     ca = Authority(scratch)
-    smimed = Smimed(scratch, f"group_depth = {GROUPS}\ngroup_timeout = 120s\nfacts_timeout = 60s\neom_timeout = 100s\n" + directory.config()
-                    + ENCRYPT + trust_config(ca), start=False)
+    smimed = Smimed(scratch, f"group_depth = {GROUPS}\ngroup_timeout = 120s\nfacts_timeout = 60s\n"
+                    + "eom_timeout = 100s\n" + directory.config() + ENCRYPT + trust_config(ca), start=False)
     done = smimectl("expand", "-c", smimed.file, "--json", "g0@corp.example")
     assert done.stdout, done.stderr[-500:]
     answer = json.loads(done.stdout)
