@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "smime/hash.h"
+#include "flow/digest.h"
 #include "util/clock.h"
 #include "util/database.h"
 
@@ -18,66 +18,27 @@ static const char *const schema[] = {
     NULL,
 };
 
-/* Each part behind its length: no two lists of parts give the same octets. */
-static enum err_code
-hash_part(struct smime_hash *hash, struct span part, struct err *err)
-{
-    unsigned char length[8];
-
-    for (int i = 0; i < 8; i++)
-        length[i] = (unsigned char)((uint64_t)part.n >> (56 - 8 * i));
-    if (smime_hash_write(hash, span_of(length, sizeof length), err) != ERR_OK)
-        return err->code;
-    return smime_hash_write(hash, part, err);
-}
-
-static enum err_code
-hash_parts(const struct span *parts, size_t count, struct flow_journal_key *out, struct err *err)
-{
-    struct smime_hash hash;
-    enum err_code code;
-
-    smime_hash_init(&hash);
-    code = smime_hash_new(&hash, NID_sha256, err);
-    for (size_t i = 0; code == ERR_OK && i < count; i++)
-        code = hash_part(&hash, parts[i], err);
-    if (code == ERR_OK)
-        code = smime_hash_finish(&hash, err);
-    if (code == ERR_OK)
-        memcpy(out->bytes, smime_hash_get(&hash, NID_sha256).p, sizeof out->bytes);
-    smime_hash_deinit(&hash);
-    return code;
-}
-
-static int
-compare_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 enum err_code
 flow_journal_key(const struct flow_journal_message *message, struct flow_journal_key *out,
                  struct err *err)
 {
     const char **sorted = calloc(message->count + 1, sizeof *sorted);
     struct span *parts = calloc(message->count + 2, sizeof *parts);
-    size_t count = 2;
+    size_t count = message->count;
     enum err_code code;
 
     if (!sorted || !parts) {
         code = err_set(err, ERR_NOMEM, "no memory for the journal");
         goto out;
     }
-    if (message->count > 0)
-        memcpy(sorted, message->recipients, message->count * sizeof *sorted);
-    qsort(sorted, message->count, sizeof *sorted, compare_text);
+    if (count > 0)
+        memcpy(sorted, message->recipients, count * sizeof *sorted);
+    count = flow_digest_sort(sorted, count);
     parts[0] = message->digest;
     parts[1] = span_str(message->sender);
-    for (size_t i = 0; i < message->count; i++) {
-        if (i == 0 || strcmp(sorted[i], sorted[i - 1]) != 0)
-            parts[count++] = span_str(sorted[i]);
-    }
-    code = hash_parts(parts, count, out, err);
+    for (size_t i = 0; i < count; i++)
+        parts[i + 2] = span_str(sorted[i]);
+    code = flow_digest_get(parts, count + 2, out->bytes, err);
 out:
     free(parts);
     free(sorted);
@@ -91,7 +52,7 @@ note_name(const struct flow_journal_key *key, const char *recipient, struct flow
 {
     const struct span parts[] = { span_of(key->bytes, sizeof key->bytes), span_str(recipient) };
 
-    return hash_parts(parts, 2, out, err);
+    return flow_digest_get(parts, 2, out->bytes, err);
 }
 
 enum err_code

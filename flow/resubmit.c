@@ -126,6 +126,14 @@ refused(const char *what, const struct flow_resubmit_reply *reply, struct err *e
                           "%s: %d %.300s", what, reply->code, reply->text);
 }
 
+/* The peer talks to nobody, or not to us: no fault of the message. */
+static enum err_code
+unwilling(const char *what, const struct flow_resubmit_reply *reply, struct err *err)
+{
+    return err_set_reason(err, ERR_TEMP, "resubmit-unwilling", "%s: %d %.300s", what, reply->code,
+                          reply->text);
+}
+
 /* A path may hold neither what ends it nor what ends the command (RFC 5321 4.1.2; a quoted local
  * part may hold blanks, and ">" too: such addresses are not ours to send). */
 static bool
@@ -205,13 +213,13 @@ say_hello(struct flow_resubmit *resubmit, const char *helo, struct flow_resubmit
     if (reply_read(resubmit, reply, NULL, err) != ERR_OK)
         return err->code;
     if (reply->code != 220)
-        return refused("greeting", reply, err);
+        return unwilling("greeting", reply, err);
     if (!is_path(helo, false))
         return err_set(err, ERR_PERM, "our own name cannot be said in SMTP");
     snprintf(command, sizeof command, "EHLO %s", helo);
     if (ask(resubmit, command, reply, note_extension, err) != ERR_OK)
         return err->code;
-    return reply->code == 250 ? ERR_OK : refused("EHLO", reply, err);
+    return reply->code == 250 ? ERR_OK : unwilling("EHLO", reply, err);
 }
 
 enum err_code

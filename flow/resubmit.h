@@ -57,9 +57,10 @@ struct flow_resubmit_args {
 
 struct flow_resubmit;
 
-/* Connects and says MAIL. ERR_TEMP: no connection, or the peer is too slow or says 4xx. ERR_PERM:
- * it says 5xx, lacks what the message needs, or an argument cannot be said in SMTP. `reply` (may be
- * NULL) is the last thing it said. Arguments are borrowed for the call. */
+/* Connects and says MAIL. ERR_TEMP: no connection, the peer is too slow, says 4xx to MAIL, or is
+ * unwilling to talk to us at all. ERR_PERM: it says 5xx to MAIL, lacks what the message needs, or
+ * an argument cannot be said in SMTP. `reply` (may be NULL) is the last thing it said. Arguments
+ * are borrowed for the call. */
 ERR_CHECKED enum err_code flow_resubmit_new(const struct flow_resubmit_args *args,
                                             struct flow_resubmit **out,
                                             struct flow_resubmit_reply *reply, struct err *err);

@@ -8,6 +8,7 @@
 
 #include "flow/evidence.h"
 #include "flow/resolve.h"
+#include "flow/resubmission.h"
 
 static pthread_mutex_t services_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct flow_services *services_current; /* behind services_lock */
@@ -137,6 +138,18 @@ services_load_evidence(struct flow_services *services, struct err *err)
     return code;
 }
 
+static enum err_code
+services_load_resubmission(struct flow_services *services, struct err *err)
+{
+    struct flow_services *current = flow_services_get1();
+    enum err_code code =
+        flow_resubmission_new(&services->conf->global, services->hostname,
+                              current ? current->resubmission : NULL, &services->resubmission, err);
+
+    flow_services_free(&current);
+    return code;
+}
+
 enum err_code
 flow_services_new(struct conf *conf, flow_services_complaint_fn *complain, void *context,
                   struct flow_services **out, struct err *err)
@@ -166,6 +179,8 @@ flow_services_new(struct conf *conf, flow_services_complaint_fn *complain, void 
         code = flow_resolve_new(&conf->global, &services->resolve, err);
     if (code == ERR_OK)
         code = services_load_evidence(services, err);
+    if (code == ERR_OK)
+        code = services_load_resubmission(services, err);
     if (code != ERR_OK) {
         flow_services_free(&services);
         return code;
@@ -195,6 +210,7 @@ flow_services_free(struct flow_services **services)
     flow_evidence_reset_lookup(old->lookup);
     pki_evidence_free(&old->evidence);
     free(old->evidence_parts);
+    flow_resubmission_free(&old->resubmission);
     directory_lookup_free(&old->lookup);
     for (i = 0; i < old->trust_count; i++)
         pki_trust_free(&old->trusts[i].trust);
