@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flow/arrival.h"
 #include "flow/choice.h"
 #include "flow/direction.h"
 #include "flow/inbound.h"
@@ -59,7 +60,11 @@ flow_message_new(struct flow_services *services, const struct flow_client *clien
     message->magic = FLOW_MESSAGE_MAGIC;
     message->services = flow_services_add1(services);
     message->conf = services->conf;
-    message->direction = flow_direction_find(message->conf, client, &message->direction_why);
+    message->is_arrival = flow_arrival_is(message->conf, client->daemon_name);
+    message->direction = CONF_DIRECTION_IN;
+    message->direction_why = "copies";
+    if (!message->is_arrival)
+        message->direction = flow_direction_find(message->conf, client, &message->direction_why);
     message->outcome.result = "aborted";
     message_set_client(message, client);
     code = mime_header_new(message->conf->global.max_header, MIME_HEADER_LIMIT_FIELDS,
@@ -89,11 +94,13 @@ flow_message_free(struct flow_message **message)
     message_check(old);
     flow_outbound_free(&old->outbound);
     flow_inbound_free(&old->inbound);
+    flow_arrival_free(&old->arrival);
     flow_identity_free(&old->identity);
     for (i = 0; i < old->count; i++) {
         flow_resolve_free_ticket(&old->recipients[i].ticket);
         free(old->recipients[i].address);
         free(old->recipients[i].as_came);
+        free(old->recipients[i].parameters);
         free(old->recipients[i].members);
         free(old->recipients[i].text);
     }
@@ -101,6 +108,7 @@ flow_message_free(struct flow_message **message)
     flow_edits_free(&old->edits);
     mime_header_free(&old->header);
     free(old->sender);
+    free(old->parameters);
     free(old->login);
     flow_services_free(&old->services);
     old->magic = 0;
@@ -250,7 +258,9 @@ message_add_recipient(struct flow_message *message, const char *address, struct 
         code = err_set(err, ERR_NOMEM, "memory for the envelope");
     }
     message->count += code == ERR_OK;
-    return code == ERR_OK ? flow_facts_start(message, message->count - 1, err) : code;
+    if (code != ERR_OK || message->is_arrival)
+        return code;
+    return flow_facts_start(message, message->count - 1, err);
 }
 
 void
@@ -280,6 +290,29 @@ flow_message_recipient(struct flow_message *message, const char *address,
         flow_reply_continue(answer);
 }
 
+void
+flow_message_set_parameters(struct flow_message *message, char *const *arguments,
+                            struct flow_answer *answer)
+{
+    char **at = message->count > 0 ? &message->recipients[message->count - 1].parameters
+                                   : &message->parameters;
+    struct buf text = BUF_INIT(FLOW_LIMIT_PARAMETERS);
+    struct err err = ERR_INIT;
+    enum err_code code = ERR_OK;
+
+    if (message_has_ended(message, answer) || !arguments || !arguments[0])
+        return;
+    for (size_t i = 0; code == ERR_OK && arguments[i]; i++)
+        code = buf_appendf(&text, &err, "%s%s", i > 0 ? " " : "", arguments[i]);
+    free(*at);
+    *at = code == ERR_OK ? strdup(buf_str(&text)) : NULL;
+    if (code == ERR_OK && !*at)
+        code = err_set(&err, ERR_NOMEM, "memory for the envelope");
+    buf_free(&text);
+    if (code != ERR_OK)
+        flow_state_fail(message, &err, FLOW_PHASE_ENVELOPE, answer);
+}
+
 /* ---- header and body ---------------------------------------------------------------------------
  */
 
@@ -294,6 +327,17 @@ flow_message_header(struct flow_message *message, struct span name, struct span 
     message->header_bytes += name.n + value.n + 3;
     if (mime_header_set(message->header, name, value, &err) != ERR_OK)
         flow_state_fail(message, &err, FLOW_PHASE_HEADER, answer);
+}
+
+/* The header of a copy of ours, on the listener for copies. */
+static void
+message_begin_arrival(struct flow_message *message, struct flow_answer *answer)
+{
+    struct err err = ERR_INIT;
+
+    message->wants_body = true;
+    if (flow_arrival_new(message, &message->arrival, &err) != ERR_OK)
+        flow_arrival_fail(message, &err, answer);
 }
 
 void
@@ -311,6 +355,12 @@ flow_message_eoh(struct flow_message *message, struct flow_answer *answer)
         if (!message->sender)
             code = err_set(&err, ERR_NOMEM, "memory for the envelope");
     }
+    if (code == ERR_OK && message->is_arrival) {
+        message_begin_arrival(message, answer);
+        return;
+    }
+    if (code == ERR_OK)
+        code = flow_arrival_check(message, &err);
     if (code == ERR_OK)
         code = flow_identity_new(message, &err);
     if (code == ERR_OK)
@@ -343,6 +393,11 @@ flow_message_write(struct flow_message *message, struct span piece, struct flow_
     if (message_has_ended(message, answer))
         return;
     message->body_bytes += piece.n;
+    if (message->arrival) {
+        if (flow_arrival_write(message->arrival, piece, &err) != ERR_OK)
+            flow_arrival_fail(message, &err, answer);
+        return;
+    }
     if (message->header_bytes + message->body_bytes > message->conf->global.max_message) {
         (void)err_set_reason(&err, ERR_LIMIT, "too-large", "the message is larger than %llu octets",
                              (unsigned long long)message->conf->global.max_message);
@@ -397,10 +452,14 @@ flow_message_finish(struct flow_message *message, int64_t deadline_ms, struct fl
         flow_outbound_finish(message, answer);
     } else if (message->inbound) {
         flow_inbound_finish(message, deadline_ms, answer);
+    } else if (message->arrival) {
+        flow_arrival_finish(message, answer);
     } else {
         (void)err_set(&err, ERR_BUG, "end of message before the end of its header");
         flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
     }
+    if (!message->ended && !message->arrival && flow_arrival_edit(message, &err) != ERR_OK)
+        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
     message_keep_answer(message, answer);
 }
 

@@ -67,6 +67,12 @@ void flow_message_sender(struct flow_message *message, const char *address,
                          struct flow_answer *answer);
 void flow_message_recipient(struct flow_message *message, const char *address,
                             struct flow_answer *answer);
+/* The ESMTP parameters of MAIL, before the first recipient, then of the last recipient:
+ * "NOTIFY=NEVER", "BODY=8BITMIME". NULL at the end; copied. For copies that are handed to the MTA
+ * anew. */
+void flow_message_set_parameters(struct flow_message *message, char *const *arguments,
+                                 struct flow_answer *answer);
+
 /* `value` as libmilter gives it with SMFIP_HDR_LEADSPC: leading space kept, LF folding. */
 void flow_message_header(struct flow_message *message, struct span name, struct span value,
                          struct flow_answer *answer);

@@ -31,6 +31,8 @@ outcome_number(bool known, uint64_t number, char *out)
 static bool
 outcome_dir(const struct flow_message *message, char *out)
 {
+    if (message->is_arrival)
+        return outcome_word("copy", out);
     return outcome_word(message->direction == CONF_DIRECTION_OUT ? "out" : "in", out);
 }
 
@@ -262,7 +264,8 @@ static const struct {
     bool is_number;
     const char *meaning;
 } outcome_table[] = {
-    { "dir", outcome_dir, false, "out (from us) or in (to us)" },
+    { "dir", outcome_dir, false,
+      "out (from us), in (to us), or copy (ours, on the listener for copies)" },
     { "action", outcome_action, false,
       "pass, sign, encrypt, sign+encrypt, verify, quarantine, refuse, defer" },
     { "rule", outcome_rule, false,

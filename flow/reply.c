@@ -55,6 +55,7 @@ static const struct {
     { ERR_LIMIT, FLOW_PHASE_BODY, 552, "5.3.4" },
     { ERR_LIMIT, FLOW_PHASE_STRUCTURE, 554, "5.6.0" },
     { ERR_PERM, FLOW_PHASE_STRUCTURE, 554, "5.6.0" },
+    { ERR_PERM, FLOW_PHASE_MARK, 550, "5.7.1" },
     { ERR_TEMP, FLOW_PHASE_FACTS, 451, "4.7.1" },
     { ERR_NOTFOUND, FLOW_PHASE_FACTS, 451, "4.7.1" },
 };

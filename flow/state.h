@@ -17,11 +17,17 @@
 #include "policy/outbound.h"
 #include "policy/rule.h"
 
-enum { FLOW_MESSAGE_MAGIC = 0x666c6f77, FLOW_LIMIT_ADDRESS = 1000, FLOW_ID_SIZE = 64 };
+enum {
+    FLOW_MESSAGE_MAGIC = 0x666c6f77,
+    FLOW_LIMIT_ADDRESS = 1000,
+    FLOW_LIMIT_PARAMETERS = 2000,
+    FLOW_ID_SIZE = 64
+};
 
 struct flow_recipient {
     char *address;                /* formatted; as it came where it cannot be */
     char *as_came;                /* as the MTA gave it, for edits of the envelope */
+    char *parameters;             /* of RCPT, one blank between; NULL: none */
     bool valid;                   /* it could be formatted */
     const struct conf_rule *rule; /* borrowed from the configuration; set at eoh */
     bool in_header;
@@ -37,6 +43,7 @@ struct flow_recipient {
 
 struct flow_outbound;
 struct flow_inbound;
+struct flow_arrival;
 
 struct flow_message {
     unsigned magic;
@@ -50,6 +57,7 @@ struct flow_message {
 
     char *sender; /* formatted where it can be; "" is the null sender */
     bool sender_valid;
+    char *parameters; /* of MAIL, one blank between; NULL: none */
     struct flow_recipient *recipients;
     size_t count, cap;
 
@@ -59,8 +67,10 @@ struct flow_message {
     struct flow_identity identity; /* outbound */
     struct policy_choice choice;   /* outbound: of the sender */
 
-    struct flow_outbound *outbound; /* after eoh, one of these two */
+    struct flow_outbound *outbound; /* after eoh, one of these three */
     struct flow_inbound *inbound;
+    struct flow_arrival *arrival;
+    bool is_arrival; /* it comes by the listener for copies: neither direction's rules hold */
 
     bool wants_body;
     bool ended;    /* refused or deferred: `answer` is given to every later step */

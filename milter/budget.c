@@ -61,6 +61,29 @@ milter_budget_release_connection(void)
 }
 
 bool
+milter_budget_take_arrival(uint64_t limit)
+{
+    pthread_mutex_lock(&lock);
+    bool taken = now_held.arrivals < limit;
+    if (taken) {
+        now_held.arrivals++;
+        now_held.arrivals_total++;
+    } else {
+        now_held.connections_refused++;
+    }
+    pthread_mutex_unlock(&lock);
+    return taken;
+}
+
+void
+milter_budget_release_arrival(void)
+{
+    pthread_mutex_lock(&lock);
+    now_held.arrivals--;
+    pthread_mutex_unlock(&lock);
+}
+
+bool
 milter_budget_take_message(uint64_t limit, uint64_t limit_bytes)
 {
     pthread_mutex_lock(&lock);

@@ -31,6 +31,7 @@ enum milter_result {
 
 struct milter_budget_facts {
     uint64_t connections, connections_total, connections_refused;
+    uint64_t arrivals, arrivals_total; /* connections on the listener for copies */
     uint64_t messages, messages_total;
     uint64_t bytes, bytes_peak;
     uint64_t slots, slots_waiting;
@@ -44,6 +45,10 @@ const char *milter_result_name(enum milter_result result);
 /* False: over the limit; there is nothing to release then. */
 bool milter_budget_take_connection(uint64_t limit);
 void milter_budget_release_connection(void);
+
+/* The same for the listener for copies, by a count of its own. */
+bool milter_budget_take_arrival(uint64_t limit);
+void milter_budget_release_arrival(void);
 
 /* False: over a limit, or the daemon is stopping. Counted as MILTER_RESULT_BUSY; nothing to
  * release. */

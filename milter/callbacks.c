@@ -136,7 +136,8 @@ on_connect(SMFICTX *ctx, char *host, _SOCK_ADDR *address)
 
     smfi_setpriv(ctx, NULL);
     milter_session_free(&session);
-    session = milter_session_new(host, (const struct sockaddr *)address);
+    session =
+        milter_session_new(host, (const struct sockaddr *)address, macro(ctx, "{daemon_name}"));
     if (session && smfi_setpriv(ctx, session) != MI_SUCCESS)
         milter_session_free(&session);
     /* Without a session every MAIL is answered 451: an answer at connect is not shown by every MTA.
@@ -161,8 +162,11 @@ on_mail(SMFICTX *ctx, char **arguments)
         return milter_reply_set(ctx, &answer);
     }
     milter_message_new(session, &macros, &answer);
-    if (session->message)
+    if (session->message) {
         flow_message_sender(session->message->flow, arguments[0] ? arguments[0] : "", &answer);
+        if (answer.kind == FLOW_CONTINUE && arguments[0])
+            flow_message_set_parameters(session->message->flow, arguments + 1, &answer);
+    }
     return answer_step(ctx, session, &answer);
 }
 
@@ -176,6 +180,8 @@ on_recipient(SMFICTX *ctx, char **arguments)
         return answer_lost(ctx);
     /* A refused recipient is not the end of the message. */
     flow_message_recipient(session->message->flow, arguments[0] ? arguments[0] : "", &answer);
+    if (answer.kind == FLOW_CONTINUE && arguments[0])
+        flow_message_set_parameters(session->message->flow, arguments + 1, &answer);
     return milter_reply_set(ctx, &answer);
 }
 

@@ -141,11 +141,13 @@ format_stats(struct buf *out, struct err *err)
         out, err,
         ", \"in_flight\": %llu, \"bytes\": %llu, \"bytes_peak\": %llu, \"slots\": %llu, "
         "\"slots_waiting\": %llu, \"connections\": %llu, \"connections_total\": %llu, "
-        "\"connections_refused\": %llu}\n",
+        "\"connections_refused\": %llu, \"copies_connections\": %llu, "
+        "\"copies_connections_total\": %llu}\n",
         (unsigned long long)held.messages, (unsigned long long)held.bytes,
         (unsigned long long)held.bytes_peak, (unsigned long long)held.slots,
         (unsigned long long)held.slots_waiting, (unsigned long long)held.connections,
-        (unsigned long long)held.connections_total, (unsigned long long)held.connections_refused);
+        (unsigned long long)held.connections_total, (unsigned long long)held.connections_refused,
+        (unsigned long long)held.arrivals, (unsigned long long)held.arrivals_total);
 }
 
 /* What is wrong with the daemon, in words; "" when nothing is. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "flow/resubmission.h"
 #include "milter/reload.h"
 #include "pki/reason.h"
 #include "util/clock.h"
@@ -129,6 +130,16 @@ import_files(const struct conf_global *global)
         log_info(NULL, "imported %zu pairs from %s", count, global->import_folder);
 }
 
+/* The journal of copies, where this process has written one. */
+static void
+forget_copies(const struct flow_services *services)
+{
+    struct err err = ERR_INIT;
+
+    if (flow_resubmission_expire(services->resubmission, &err) != ERR_OK)
+        log_warn("copies-journal", NULL, "old notes of copies stay: %s", err.text);
+}
+
 static int64_t
 look_at_files(void)
 {
@@ -139,6 +150,7 @@ look_at_files(void)
     if (services) {
         interval_ms = services->conf->global.import_interval;
         import_files(&services->conf->global);
+        forget_copies(services);
     }
     flow_services_free(&services);
     if (milter_reload_check(&err))

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "flow/arrival.h"
 #include "flow/reply.h"
 #include "milter/edits.h"
 #include "milter/progress.h"
@@ -25,7 +26,7 @@ address_size(const struct sockaddr *address)
 }
 
 struct milter_session *
-milter_session_new(const char *host, const struct sockaddr *address)
+milter_session_new(const char *host, const struct sockaddr *address, const char *daemon_name)
 {
     struct milter_session *session = calloc(1, sizeof *session);
     struct flow_services *services = flow_services_get1();
@@ -39,7 +40,10 @@ milter_session_new(const char *host, const struct sockaddr *address)
         memcpy(&session->address, address, address_size(address));
         session->has_address = true;
     }
-    session->refused = !milter_budget_take_connection(services->conf->global.max_connections);
+    session->is_arrival = flow_arrival_is(services->conf, daemon_name);
+    session->refused = session->is_arrival
+                           ? !milter_budget_take_arrival(services->conf->global.max_connections)
+                           : !milter_budget_take_connection(services->conf->global.max_connections);
     flow_services_free(&services);
     return session;
 fail:
@@ -56,7 +60,9 @@ milter_session_free(struct milter_session **session)
     if (!session || !*session)
         return;
     milter_message_free(*session);
-    if (!(*session)->refused)
+    if (!(*session)->refused && (*session)->is_arrival)
+        milter_budget_release_arrival();
+    else if (!(*session)->refused)
         milter_budget_release_connection();
     (*session)->magic = 0;
     free((*session)->host);
@@ -95,7 +101,12 @@ milter_message_new(struct milter_session *session, const struct milter_message_m
         return;
     }
     const struct conf_global *global = &services->conf->global;
-    if (!milter_budget_take_message(global->max_messages, global->max_bytes)) {
+    /* Who got the budgets of that listener is held to its rules, whatever a reload made of its
+     * name. */
+    if (session->is_arrival)
+        client.daemon_name = global->resubmit_daemon;
+    if (!session->is_arrival &&
+        !milter_budget_take_message(global->max_messages, global->max_bytes)) {
         milter_message_busy("as many messages are in flight as are allowed", answer);
         flow_services_free(&services);
         return;
@@ -106,6 +117,7 @@ milter_message_new(struct milter_session *session, const struct milter_message_m
         goto fail;
     }
     message->result = MILTER_RESULT_ABORTED;
+    message->is_arrival = session->is_arrival;
     if (flow_message_new(services, &client, &message->flow, &err))
         goto fail;
     message->services = services;
@@ -117,7 +129,8 @@ milter_message_new(struct milter_session *session, const struct milter_message_m
 fail:
     flow_reply_error(&err, FLOW_PHASE_ENVELOPE, answer);
     log_warn("message-new", NULL, "no message could begin: %s", err.text);
-    milter_budget_release_message(MILTER_RESULT_FAILED);
+    if (!session->is_arrival)
+        milter_budget_release_message(MILTER_RESULT_FAILED);
     free(message);
     flow_services_free(&services);
 }
@@ -134,7 +147,8 @@ milter_message_free(struct milter_session *session)
     flow_message_free(&message->flow);
     flow_services_free(&message->services);
     (void)milter_budget_set_bytes(&message->held_bytes, 0, 0);
-    milter_budget_release_message(message->result);
+    if (!message->is_arrival)
+        milter_budget_release_message(message->result);
     free(message);
 }
 
@@ -143,7 +157,8 @@ milter_message_check_bytes(struct milter_message *message, struct flow_answer *a
 {
     uint64_t limit = message->services->conf->global.max_bytes;
 
-    if (milter_budget_set_bytes(&message->held_bytes, flow_message_bytes(message->flow), limit))
+    if (message->is_arrival ||
+        milter_budget_set_bytes(&message->held_bytes, flow_message_bytes(message->flow), limit))
         return;
     milter_message_busy("the messages in flight hold as many octets as are allowed", answer);
     flow_message_set_failed(message->flow, "busy");
@@ -159,6 +174,21 @@ slot_limit(const struct conf_global *global)
     return processors > 0 ? (uint64_t)processors : 1;
 }
 
+static void
+write_edits(struct milter_message *message, const struct milter_edits_args *edits,
+            struct flow_answer *answer)
+{
+    struct err err = ERR_INIT;
+
+    if (milter_edits_write(edits, &err) == ERR_OK)
+        return;
+    /* Whatever the reason, it is ours and not the message's: 451, and the MTA forgets the edits. */
+    flow_message_set_failed(message->flow, err.reason ? err.reason : err_code_name(err.code));
+    log_warn("edits", NULL, "a message was deferred at its end: %s", err.text);
+    flow_reply_set(answer, 451, "4.3.0", "The message could not be written; try again later");
+    message->result = MILTER_RESULT_FAILED;
+}
+
 void
 milter_message_finish(struct milter_message *message, SMFICTX *ctx, struct flow_answer *answer)
 {
@@ -169,8 +199,14 @@ milter_message_finish(struct milter_message *message, SMFICTX *ctx, struct flow_
         .ctx = ctx, .message = message->flow, .deadline_ms = deadline_ms, .slot = &slot
     };
     struct milter_progress progress;
-    struct err err = ERR_INIT;
 
+    /* A copy of ours needs no processor: a slot may be what its own message holds. */
+    if (message->is_arrival) {
+        flow_message_finish(message->flow, deadline_ms, answer);
+        if (answer->kind == FLOW_CONTINUE)
+            write_edits(message, &edits, answer);
+        return;
+    }
     /* The MTA is kept patient while we wait, too. Whoever waits for a directory holds no slot: the
      * slots are for those who compute. */
     milter_progress_begin(&progress, ctx);
@@ -188,13 +224,7 @@ milter_message_finish(struct milter_message *message, SMFICTX *ctx, struct flow_
         message->result = MILTER_RESULT_BUSY;
         return;
     }
-    if (answer->kind == FLOW_CONTINUE && milter_edits_write(&edits, &err)) {
-        /* Whatever the reason, it is ours and not the message's: 451, and the MTA forgets the
-         * edits. */
-        flow_message_set_failed(message->flow, err.reason ? err.reason : err_code_name(err.code));
-        log_warn("edits", NULL, "a message was deferred at its end: %s", err.text);
-        flow_reply_set(answer, 451, "4.3.0", "The message could not be written; try again later");
-        message->result = MILTER_RESULT_FAILED;
-    }
+    if (answer->kind == FLOW_CONTINUE)
+        write_edits(message, &edits, answer);
     milter_budget_release_slot(&slot);
 }

@@ -26,6 +26,7 @@
 #include "milter/budget.h"
 
 struct milter_message {
+    bool is_arrival;                /* a copy of ours, on its listener */
     struct flow_services *services; /* a reference of our own: limits come from here to the end */
     struct flow_message *flow;
     uint64_t held_bytes;
@@ -37,7 +38,8 @@ enum { MILTER_SESSION_MAGIC = 0x736d6573 };
 
 struct milter_session {
     unsigned magic;
-    bool refused; /* over max_connections: answered at MAIL, where every MTA shows it */
+    bool is_arrival; /* on the listener for copies: budgets of its own */
+    bool refused;    /* over max_connections: answered at MAIL, where every MTA shows it */
     bool has_address;
     struct sockaddr_storage address;
     char *host;
@@ -45,8 +47,15 @@ struct milter_session {
 };
 
 /* `host` and `address` as the connect callback has them; copied; either may be NULL. NULL: no
- * memory. Over max_connections the session is there and `refused`. */
-struct milter_session *milter_session_new(const char *host, const struct sockaddr *address);
+ * memory. Over max_connections the session is there and `refused`. `daemon_name` is the macro, or
+ * NULL.
+ *
+ * The listener for copies does not count against the budgets: the message whose copies come by it
+ * waits for them with its own place taken, and max_messages = 1 would wait for itself. Its sessions
+ * are as many as max_connections at most, by a count of their own; what they hold is one header
+ * section each. */
+struct milter_session *milter_session_new(const char *host, const struct sockaddr *address,
+                                          const char *daemon_name);
 
 /* Ends the message that is left, if any, as aborted. */
 void milter_session_free(struct milter_session **session);

@@ -44,7 +44,9 @@ struct letter {
     const char *sender; /* envelope */
     const char *to[WORLD_RECIPIENTS];
     const char *login;
-    const char *header; /* raw fields with CRLF, without the empty line */
+    const char *daemon;                     /* {daemon_name} */
+    const char *said[1 + WORLD_RECIPIENTS]; /* parameters of MAIL, then of each RCPT; NULL: none */
+    const char *header;                     /* raw fields with CRLF, without the empty line */
     const char *body;
     size_t body_n;                                /* 0: strlen(body) */
     size_t piece;                                 /* 0: 4096 */
@@ -363,8 +365,13 @@ world_push(struct flow_message *message, const struct letter *letter,
         return false;
     flow_message_sender(message, letter->sender, &out->answer);
     WORLD_GO_ON
+    flow_message_set_parameters(message, (char *[]){ (char *)letter->said[0], NULL }, &out->answer);
+    WORLD_GO_ON
     for (size_t i = 0; i < WORLD_RECIPIENTS && letter->to[i]; i++) {
         flow_message_recipient(message, letter->to[i], &out->answer);
+        WORLD_GO_ON
+        flow_message_set_parameters(message, (char *[]){ (char *)letter->said[i + 1], NULL },
+                                    &out->answer);
         WORLD_GO_ON
     }
     for (size_t i = 0; i < header->count; i++) {
@@ -425,7 +432,7 @@ static inline void
 world_send(struct world *world, const struct letter *letter, struct delivery *out)
 {
     struct sockaddr_in outside = { .sin_family = AF_INET };
-    struct flow_client client = { .login = letter->login };
+    struct flow_client client = { .login = letter->login, .daemon_name = letter->daemon };
     struct world_header *header = calloc(1, sizeof *header);
     struct flow_message *message = NULL;
     struct err err = ERR_INIT;
