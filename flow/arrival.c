@@ -81,7 +81,7 @@ void
 flow_arrival_fail(struct flow_message *message, struct err *err, struct flow_answer *answer)
 {
     if (err->code == ERR_PERM) {
-        log_warn("copy-refused", message->id[0] ? message->id : NULL,
+        log_warn("mark-refused", message->id[0] ? message->id : NULL,
                  "mail on the listener for copies was refused: %s (%s)", err->text, err->reason);
         (void)!err_prefix(err, FLOW_MARK_REFUSAL);
     }
