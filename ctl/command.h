@@ -24,6 +24,7 @@ enum ctl_exit {
 };
 
 int ctl_cache(int argc, char **argv);
+int ctl_certs(int argc, char **argv);
 int ctl_check(int argc, char **argv);
 int ctl_decrypt(int argc, char **argv);
 int ctl_demo(int argc, char **argv);

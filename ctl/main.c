@@ -57,6 +57,10 @@ static const struct command commands[] = {
     { "keys", ctl_keys, "[--folder FOLDER]", "address, usage, validity and file of every key" },
     { "expiring", ctl_expiring, "[--within DAYS] [--folder FOLDER]",
       "the keys whose certificates expire soon" },
+    { "certs", ctl_certs,
+      "list [ADDRESS] | show ADDRESS [FINGERPRINT] | approve ADDRESS FINGERPRINT |\n"
+      "        remove ADDRESS FINGERPRINT | export ADDRESS [FINGERPRINT]",
+      "what was learnt from mail: certificates by address, and those that wait for approval" },
     { "reload", ctl_reload, "", "make the daemon read its configuration again" },
     { "cache", ctl_cache, "stats | show | flush [--shared] [URL]",
       "what was fetched for trust: counts, every entry, forget it" },

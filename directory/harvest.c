@@ -1,17 +1,26 @@
 #include "directory/harvest.h"
 
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "util/clock.h"
 #include "util/database.h"
 
 enum { FINGERPRINT_LEAST = 8, FINGERPRINT_DIGITS = 64, LIMIT_DEFAULT = 1000000 };
 
 struct directory_harvest {
-    struct database *database;
+    atomic_uint references;
+    pthread_mutex_t lock;      /* held while the file is opened */
+    struct database *database; /* NULL: the file is not there yet */
+    char *path;
     enum directory_harvest_change change;
     uint64_t limit;
+    bool create;
 };
 
 /* `key` is the SubjectPublicKeyInfo: a new certificate of the same key is no change of keys.
@@ -27,36 +36,87 @@ static const char *const schema[] = {
     "CREATE TABLE capability ("
     " address TEXT PRIMARY KEY COLLATE NOCASE, der BLOB NOT NULL, signed_at INTEGER NOT NULL) "
     "WITHOUT ROWID",
+    /* 2: when somebody approved or removed it; 0: nobody did. */
+    "ALTER TABLE certificate ADD COLUMN decided_at INTEGER NOT NULL DEFAULT 0",
     NULL,
 };
+
+/* ERR_NOTFOUND: the file is not there, and is not ours to make. */
+static enum err_code
+database_load(struct directory_harvest *harvest, struct database **out, struct err *err)
+{
+    enum err_code code = ERR_OK;
+
+    pthread_mutex_lock(&harvest->lock);
+    if (!harvest->database) {
+        if (!harvest->create && access(harvest->path, F_OK) != 0 && errno == ENOENT)
+            code = err_set(err, ERR_NOTFOUND, "nothing was harvested yet");
+        else
+            code = database_open(harvest->path, schema, &harvest->database, err);
+    }
+    *out = harvest->database;
+    pthread_mutex_unlock(&harvest->lock);
+    return code;
+}
 
 enum err_code
 directory_harvest_open(const struct directory_harvest_args *args, struct directory_harvest **out,
                        struct err *err)
 {
     struct directory_harvest *harvest = calloc(1, sizeof *harvest);
+    struct database *database = NULL;
     enum err_code code;
 
     *out = NULL;
-    if (!harvest)
+    if (!harvest || !(harvest->path = strdup(args->path))) {
+        free(harvest);
         return err_set(err, ERR_NOMEM, "no memory for the harvested certificates");
+    }
+    atomic_init(&harvest->references, 1);
+    pthread_mutex_init(&harvest->lock, NULL);
     harvest->change = args->change;
     harvest->limit = args->limit ? args->limit : LIMIT_DEFAULT;
-    code = database_open(args->path, schema, &harvest->database, err);
+    harvest->create = args->create;
+    code = database_load(harvest, &database, err);
+    if (code == ERR_NOTFOUND) {
+        err_reset(err);
+        code = ERR_OK;
+    }
     if (code != ERR_OK)
         directory_harvest_close(&harvest);
     *out = harvest;
     return code;
 }
 
+/* A transaction on the file, if it is there. */
+static enum err_code
+harvest_begin(struct directory_harvest *harvest, bool writes, struct err *err)
+{
+    struct database *database;
+    enum err_code code = database_load(harvest, &database, err);
+
+    return code == ERR_OK ? database_begin(database, writes, err) : code;
+}
+
+struct directory_harvest *
+directory_harvest_add1(struct directory_harvest *harvest)
+{
+    atomic_fetch_add_explicit(&harvest->references, 1, memory_order_relaxed);
+    return harvest;
+}
+
 void
 directory_harvest_close(struct directory_harvest **harvest)
 {
-    if (*harvest) {
-        database_close(&(*harvest)->database);
-        free(*harvest);
-    }
+    struct directory_harvest *h = *harvest;
+
     *harvest = NULL;
+    if (!h || atomic_fetch_sub_explicit(&h->references, 1, memory_order_acq_rel) != 1)
+        return;
+    database_close(&h->database);
+    pthread_mutex_destroy(&h->lock);
+    free(h->path);
+    free(h);
 }
 
 /* ---- adding ------------------------------------------------------------------------------------
@@ -161,7 +221,7 @@ room_set(struct directory_harvest *harvest, const char *address, struct err *err
     code = database_prepare(harvest->database,
                             "DELETE FROM certificate WHERE (address, fingerprint) IN ("
                             " SELECT address, fingerprint FROM certificate"
-                            " ORDER BY last_seen LIMIT 1 + ?1 / 100)",
+                            " ORDER BY state = 2, last_seen LIMIT 1 + ?1 / 100)",
                             &statement, err);
     if (code != ERR_OK)
         return code;
@@ -248,7 +308,7 @@ enum err_code
 directory_harvest_add(struct directory_harvest *harvest, const struct directory_harvest_news *news,
                       enum directory_harvest_state *state, bool *is_new, struct err *err)
 {
-    enum err_code code = database_begin(harvest->database, true, err);
+    enum err_code code = harvest_begin(harvest, true, err);
 
     if (code != ERR_OK)
         return code;
@@ -297,7 +357,7 @@ enum err_code
 directory_harvest_find(struct directory_harvest *harvest, const char *address,
                        struct pki_certificates *out, struct err *err)
 {
-    enum err_code code = database_begin(harvest->database, false, err);
+    enum err_code code = harvest_begin(harvest, false, err);
 
     if (code != ERR_OK)
         return code;
@@ -331,7 +391,7 @@ enum err_code
 directory_harvest_get_capabilities(struct directory_harvest *harvest, const char *address,
                                    struct buf *out, time_t *signed_at, struct err *err)
 {
-    enum err_code code = database_begin(harvest->database, false, err);
+    enum err_code code = harvest_begin(harvest, false, err);
 
     if (code != ERR_OK)
         return code;
@@ -355,11 +415,12 @@ rows_each(struct directory_harvest *harvest, const char *address, directory_harv
           void *context, struct err *err)
 {
     sqlite3_stmt *statement = NULL;
-    enum err_code code = database_prepare(
-        harvest->database,
-        "SELECT address, fingerprint, der, state, first_seen, last_seen, count FROM certificate"
-        " WHERE ?1 IS NULL OR address = ?1 ORDER BY address, last_seen DESC",
-        &statement, err);
+    enum err_code code =
+        database_prepare(harvest->database,
+                         "SELECT address, fingerprint, der, state, first_seen, last_seen, count,"
+                         " decided_at FROM certificate"
+                         " WHERE ?1 IS NULL OR address = ?1 ORDER BY address, last_seen DESC",
+                         &statement, err);
 
     if (code != ERR_OK)
         return code;
@@ -375,6 +436,7 @@ rows_each(struct directory_harvest *harvest, const char *address, directory_harv
             .first_seen = (time_t)sqlite3_column_int64(statement, 4),
             .last_seen = (time_t)sqlite3_column_int64(statement, 5),
             .count = (uint64_t)sqlite3_column_int64(statement, 6),
+            .decided_at = (time_t)sqlite3_column_int64(statement, 7),
         };
 
         if ((code = each(context, &row, err)) != ERR_OK)
@@ -387,8 +449,12 @@ enum err_code
 directory_harvest_each(struct directory_harvest *harvest, const char *address,
                        directory_harvest_row_fn *each, void *context, struct err *err)
 {
-    enum err_code code = database_begin(harvest->database, false, err);
+    enum err_code code = harvest_begin(harvest, false, err);
 
+    if (code == ERR_NOTFOUND) {
+        err_reset(err);
+        return ERR_OK;
+    }
     if (code != ERR_OK)
         return code;
     return database_end(harvest->database, rows_each(harvest, address, each, context, err), err);
@@ -439,15 +505,16 @@ state_set(struct directory_harvest *harvest, const char *address, const char *pa
     if (matches > 1)
         return err_set(err, ERR_PERM, "%lld certificates of %.200s begin so: give more digits",
                        (long long)matches, address);
-    code = database_prepare(
-        harvest->database,
-        "UPDATE certificate SET state = ?3 WHERE address = ?1 AND fingerprint LIKE ?2", &statement,
-        err);
+    code = database_prepare(harvest->database,
+                            "UPDATE certificate SET state = ?3, decided_at = ?4"
+                            " WHERE address = ?1 AND fingerprint LIKE ?2",
+                            &statement, err);
     if (code != ERR_OK)
         return code;
     database_bind_text(statement, 1, address);
     database_bind_text(statement, 2, pattern);
     database_bind_number(statement, 3, state);
+    database_bind_number(statement, 4, clock_now_s());
     return run(harvest->database, statement, err);
 }
 
@@ -461,7 +528,7 @@ directory_harvest_set(struct directory_harvest *harvest, const char *address,
     if (!fingerprint_fold(fingerprint, pattern))
         return err_set(err, ERR_PERM, "a fingerprint has %d to %d hexadecimal digits",
                        FINGERPRINT_LEAST, FINGERPRINT_DIGITS);
-    code = database_begin(harvest->database, true, err);
+    code = harvest_begin(harvest, true, err);
     if (code != ERR_OK)
         return code;
     return database_end(harvest->database, state_set(harvest, address, pattern, state, err), err);

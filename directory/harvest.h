@@ -19,7 +19,11 @@
  * DIRECTORY_HARVEST_PER_ADDRESS for one address; the one that was not seen for longest goes first.
  * What somebody removed stays away: it is remembered as removed.
  *
- * Threads: any.
+ * Reference counted. Whoever only asks does not make the file: what is not there yet holds nothing,
+ * and is opened when it has come. Writing and asking through two objects of one file keeps those
+ * who ask from waiting for the disk.
+ *
+ * Threads: any; calls on one object wait for each other.
  */
 #ifndef DIRECTORY_HARVEST_H
 #define DIRECTORY_HARVEST_H
@@ -39,11 +43,14 @@ struct directory_harvest_args {
     const char *path;
     enum directory_harvest_change change; /* of keys */
     uint64_t limit;                       /* certificates in all; 0: 1,000,000 */
+    bool create;                          /* make the file when it is not there */
 };
 
+/* ERR_PERM: not ours, or written by a newer smimed (reason "database-newer"); ERR_TEMP. */
 ERR_CHECKED enum err_code directory_harvest_open(const struct directory_harvest_args *args,
                                                  struct directory_harvest **out, struct err *err);
-void directory_harvest_close(struct directory_harvest **harvest);
+struct directory_harvest *directory_harvest_add1(struct directory_harvest *harvest);
+void directory_harvest_close(struct directory_harvest **harvest); /* one reference */
 
 enum directory_harvest_state {
     DIRECTORY_HARVEST_ACCEPTED,
@@ -85,7 +92,8 @@ struct directory_harvest_row {
     struct span der;
     enum directory_harvest_state state;
     time_t first_seen, last_seen;
-    uint64_t count; /* messages */
+    uint64_t count;    /* messages */
+    time_t decided_at; /* when somebody approved or removed it; 0: nobody did */
 };
 
 /* Rows in the order of their addresses, those of `address` alone where it is not NULL; borrowed for

@@ -139,9 +139,9 @@ directory_inquiry_is_done(const struct directory_inquiry *inquiry)
     return inquiry->selected != SIZE_MAX && !inquiry->question->all;
 }
 
-enum err_code
-directory_inquiry_ask_store(struct directory_inquiry *inquiry, const struct directory_store *store,
-                            const char *address, unsigned which, struct err *err)
+static enum err_code
+inquiry_ask_files(struct directory_inquiry *inquiry, const struct directory_store *store,
+                  const char *address, unsigned which, struct err *err)
 {
     size_t count = 0, first = inquiry->result->count;
     const struct directory_store_item *items = directory_store_find(store, address, &count);
@@ -167,6 +167,63 @@ directory_inquiry_ask_store(struct directory_inquiry *inquiry, const struct dire
             return code;
     }
     inquiry_select(inquiry, first);
+    return ERR_OK;
+}
+
+/* An answer of three: not there, and what could not be asked, are part of the inquiry. */
+static enum err_code
+inquiry_ask_harvest(struct directory_inquiry *inquiry, const char *address, struct err *err)
+{
+    struct pki_certificates found = { .list = NULL };
+    struct offer offer = { .address = address, .untrusted = &found, .source = "harvested" };
+    size_t first = inquiry->result->count;
+    struct err mine = ERR_INIT;
+    enum err_code code = directory_harvest_find(inquiry->harvest, address, &found, &mine);
+
+    if (code == ERR_NOMEM || code == ERR_BUG) {
+        code = err_set(err, code, "%s", mine.text);
+    } else if (code != ERR_OK) {
+        if (code != ERR_NOTFOUND)
+            directory_inquiry_set_temp(inquiry, mine.text);
+        code = ERR_OK;
+    }
+    for (size_t i = 0; code == ERR_OK && i < found.count; i++)
+        code = inquiry_add(inquiry, &offer, found.list[i], NULL, err);
+    inquiry_select(inquiry, first);
+    pki_certificates_free(&found);
+    return code;
+}
+
+enum err_code
+directory_inquiry_ask_store(struct directory_inquiry *inquiry, const struct directory_store *store,
+                            const char *address, unsigned which, struct err *err)
+{
+    enum err_code code = inquiry_ask_files(inquiry, store, address, which, err);
+
+    if (code != ERR_OK || directory_inquiry_is_done(inquiry) || !inquiry->harvest ||
+        inquiry->use != PKI_USE_ENCRYPT || !(which & DIRECTORY_SOURCE_HARVESTED))
+        return code;
+    return inquiry_ask_harvest(inquiry, address, err);
+}
+
+enum err_code
+directory_inquiry_load_capabilities(struct directory_inquiry *inquiry, struct err *err)
+{
+    const char *const addresses[] = { inquiry->question->address, inquiry->primary };
+    struct buf *out = &inquiry->result->capabilities;
+
+    *out = (struct buf)BUF_INIT(DIRECTORY_HARVEST_CAPABILITIES);
+    for (size_t i = 0; inquiry->harvest && i < 2 && out->n == 0; i++) {
+        struct err mine = ERR_INIT;
+        time_t signed_at;
+        enum err_code code =
+            addresses[i][0] ? directory_harvest_get_capabilities(inquiry->harvest, addresses[i],
+                                                                 out, &signed_at, &mine)
+                            : ERR_NOTFOUND;
+
+        if (code == ERR_NOMEM || code == ERR_BUG)
+            return err_set(err, code, "%s", mine.text);
+    }
     return ERR_OK;
 }
 

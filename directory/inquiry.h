@@ -20,12 +20,14 @@ enum directory_source {
     DIRECTORY_SOURCE_KEYS = 1,
     DIRECTORY_SOURCE_FILES = 2,
     DIRECTORY_SOURCE_DIRECTORIES = 4,
+    DIRECTORY_SOURCE_HARVESTED = 8,
 };
 
 struct directory_inquiry {
     const struct directory_lookup_question *question;
     enum pki_use use;
     struct directory_lookup_result *result;
+    struct directory_harvest *harvest; /* set by the caller after init; NULL: none; borrowed */
     size_t cap;
     size_t selected; /* index, or SIZE_MAX */
     bool temp;       /* something could not be asked: temp_answer says what */
@@ -43,7 +45,7 @@ void directory_inquiry_init(struct directory_inquiry *inquiry,
                             struct directory_lookup_result *result);
 
 /* What is held here for `address` in the sources `which`: the keys, then each folder, each a source
- * of its own. Errors are about our own ability. */
+ * of its own, then what was harvested. Errors are about our own ability. */
 ERR_CHECKED enum err_code directory_inquiry_ask_store(struct directory_inquiry *inquiry,
                                                       const struct directory_store *store,
                                                       const char *address, unsigned which,
@@ -63,6 +65,11 @@ ERR_CHECKED enum err_code directory_inquiry_ask_entry(struct directory_inquiry *
                                                       const struct directory_entry *entry,
                                                       const char *directory, struct err *err);
 void directory_inquiry_set_temp(struct directory_inquiry *inquiry, const char *text);
+
+/* What the person's own mail said he can decrypt, into the result. Not to know is an answer, and so
+ * is that it could not be asked: it is about strength, never about whether. */
+ERR_CHECKED enum err_code directory_inquiry_load_capabilities(struct directory_inquiry *inquiry,
+                                                              struct err *err);
 
 /* Is there an answer that needs no further source? */
 bool directory_inquiry_is_done(const struct directory_inquiry *inquiry);

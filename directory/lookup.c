@@ -11,16 +11,18 @@ struct directory_lookup {
     atomic_uint references;
     struct pki_keyring *keyring;
     struct directory_store *store;
+    struct directory_harvest *harvest;
     struct directory **directories;
     size_t directory_count;
-    unsigned order[4]; /* enum directory_source; ends with 0 */
+    unsigned order[5]; /* enum directory_source; ends with 0 */
 };
 
 static enum err_code
 lookup_parse_order(struct directory_lookup *lookup, const char *const *order, struct err *err)
 {
-    static const char *const usual[] = { "keys", "files", "directories", NULL };
-    static const char *const directory_first[] = { "directories", "keys", "files", NULL };
+    static const char *const usual[] = { "keys", "files", "harvested", "directories", NULL };
+    static const char *const directory_first[] = { "directories", "keys", "files", "harvested",
+                                                   NULL };
     unsigned seen = 0;
     size_t count = 0;
 
@@ -31,12 +33,13 @@ lookup_parse_order(struct directory_lookup *lookup, const char *const *order, st
     for (; *order; order++) {
         unsigned source = strcmp(*order, "keys") == 0          ? DIRECTORY_SOURCE_KEYS
                           : strcmp(*order, "files") == 0       ? DIRECTORY_SOURCE_FILES
+                          : strcmp(*order, "harvested") == 0   ? DIRECTORY_SOURCE_HARVESTED
                           : strcmp(*order, "directories") == 0 ? DIRECTORY_SOURCE_DIRECTORIES
                                                                : 0;
         if (source == 0 || (seen & source))
             return err_set(err, ERR_PERM,
                            "lookup_order: \"%.100s\" is unknown or there twice; there are keys, "
-                           "files, directories, or directory-first alone",
+                           "files, harvested, directories, or directory-first alone",
                            *order);
         seen |= source;
         lookup->order[count++] = source;
@@ -56,6 +59,7 @@ directory_lookup_new(const struct directory_lookup_sources *sources, struct dire
         return err_set(err, ERR_NOMEM, "no memory for the certificate lookup");
     atomic_init(&lookup->references, 1);
     lookup->keyring = sources->keyring ? pki_keyring_add1(sources->keyring) : NULL;
+    lookup->harvest = sources->harvest ? directory_harvest_add1(sources->harvest) : NULL;
     lookup->directories = calloc(sources->directory_count + 1, sizeof(struct directory *));
     code = lookup->directories ? lookup_parse_order(lookup, sources->order, err)
                                : err_set(err, ERR_NOMEM, "no memory for the certificate lookup");
@@ -94,6 +98,7 @@ directory_lookup_free(struct directory_lookup **lookup)
         directory_free(&l->directories[i]);
     free(l->directories);
     directory_store_free(&l->store);
+    directory_harvest_close(&l->harvest);
     pki_keyring_free(&l->keyring);
     free(l);
 }
@@ -136,6 +141,16 @@ lookup_ask_held(struct directory_lookup *lookup, struct directory_inquiry *inqui
     return code;
 }
 
+static bool
+lookup_order_has(const struct directory_lookup *lookup, unsigned source)
+{
+    for (const unsigned *one = lookup->order; *one; one++) {
+        if (*one == source)
+            return true;
+    }
+    return false;
+}
+
 enum err_code
 directory_lookup_certificate(struct directory_lookup *lookup,
                              const struct directory_lookup_question *question,
@@ -145,6 +160,7 @@ directory_lookup_certificate(struct directory_lookup *lookup,
     enum err_code code = ERR_OK;
 
     directory_inquiry_init(&inquiry, question, PKI_USE_ENCRYPT, result);
+    inquiry.harvest = lookup->harvest;
     for (const unsigned *source = lookup->order;
          code == ERR_OK && *source && !directory_inquiry_is_done(&inquiry); source++) {
         if (*source == DIRECTORY_SOURCE_DIRECTORIES && question->found && question->found->unasked)
@@ -157,6 +173,8 @@ directory_lookup_certificate(struct directory_lookup *lookup,
             code = lookup_ask(lookup, &inquiry, i, err);
         inquiry.passed |= *source;
     }
+    if (code == ERR_OK && lookup_order_has(lookup, DIRECTORY_SOURCE_HARVESTED))
+        code = directory_inquiry_load_capabilities(&inquiry, err);
     return code == ERR_OK ? directory_inquiry_finish(&inquiry, err) : code;
 }
 
@@ -180,6 +198,7 @@ directory_lookup_result_free(struct directory_lookup_result *result)
     for (size_t i = 0; i < result->count; i++)
         pki_certificate_free(&result->list[i].certificate);
     free(result->list);
+    buf_free(&result->capabilities);
     *result = (struct directory_lookup_result){ .list = NULL };
 }
 
@@ -209,6 +228,19 @@ directory_lookup_person(struct directory_lookup *lookup, const char *address, co
     return err_set(err, ERR_NOTFOUND, "%.200s is in no directory", login ? login : address);
 }
 
+/* What could not be asked is not held: the directories are asked beside it. */
+static bool
+lookup_holds_harvested(const struct directory_lookup *lookup, const char *address)
+{
+    struct pki_certificates found = { .list = NULL };
+    struct err ignored = ERR_INIT;
+    bool holds = lookup->harvest &&
+                 directory_harvest_find(lookup->harvest, address, &found, &ignored) == ERR_OK;
+
+    pki_certificates_free(&found);
+    return holds;
+}
+
 bool
 directory_lookup_holds(const struct directory_lookup *lookup, const char *address)
 {
@@ -223,7 +255,7 @@ directory_lookup_holds(const struct directory_lookup *lookup, const char *addres
         if (before & (items[i].key ? DIRECTORY_SOURCE_KEYS : DIRECTORY_SOURCE_FILES))
             return true;
     }
-    return false;
+    return (before & DIRECTORY_SOURCE_HARVESTED) && lookup_holds_harvested(lookup, address);
 }
 
 /* One directory, about those that were not found yet; `texts` and `index` have room for all. */

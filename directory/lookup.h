@@ -2,7 +2,7 @@
  * Certificates for an address: every candidate judged before one is chosen.      RFC 8550 2.3, 4
  *
  * Sources in the order of the configuration (lookup_order): our own keyring (colleagues), the
- * certificate folders, each directory.
+ * certificate folders, what was harvested from mail, each directory.
  * Every candidate is judged: leaf rules for the use and the address, then path and revocation. The
  * best of the first source that has a valid one wins (valid, newest). The reasons of the others are
  * kept for `smimectl lookup` and for the reply. When nothing is valid, a source that could not be
@@ -18,6 +18,7 @@
 #define DIRECTORY_LOOKUP_H
 
 #include "directory/group.h"
+#include "directory/harvest.h"
 #include "pki/keyring.h"
 #include "pki/path.h"
 
@@ -26,11 +27,12 @@ struct directory_lookup; /* the sources, shared and counted */
 struct directory_lookup_sources {
     struct pki_keyring *keyring;            /* a reference is added */
     const char *const *certificate_folders; /* loaded here; NULL-terminated or NULL */
+    struct directory_harvest *harvest;      /* a reference is added; may be NULL */
     struct directory *const *directories;   /* taken on success */
     size_t directory_count;
-    const char *const *order; /* "keys", "files", "directories", or "directory-first" alone, which
-                                 is directories keys files; what is left out is not asked for
-                                 recipients; NULL or empty: as above */
+    const char *const *order; /* "keys", "files", "harvested", "directories", or "directory-first"
+                                 alone, which is directories keys files harvested; what is left out
+                                 is not asked for recipients; NULL or empty: as above */
 };
 
 ERR_CHECKED enum err_code directory_lookup_new(const struct directory_lookup_sources *sources,
@@ -66,7 +68,7 @@ struct directory_lookup_question {
 struct directory_candidate {
     struct pki_certificate *certificate; /* a reference */
     const struct pki_key *key; /* signing: the pair; else NULL; borrowed from the keyring */
-    char source[128];          /* "keys", "files:/path", "directory:name" */
+    char source[128];          /* "keys", "files:/path", "harvested", "directory:name" */
     struct pki_answer answer;
     bool selected;
     time_t until; /* valid: what that rests on (certificates, CRLs) holds until then */
@@ -79,6 +81,10 @@ struct directory_lookup_result {
     size_t count;
     const struct directory_candidate *selected; /* NULL: none */
     struct pki_answer answer; /* when none: the reason to tell people; "no-certificate" */
+    /* What the recipient's own mail said he can decrypt, the newest that is known: the DER of
+     * SMIMECapabilities (RFC 8551 2.5.2), whichever source the certificate came from. n 0: nothing
+     * is known. */
+    struct buf capabilities;
 };
 
 /* The encryption certificate of a recipient. ERR_OK, ERR_NOTFOUND (answer says why), ERR_TEMP
@@ -108,8 +114,8 @@ ERR_CHECKED enum err_code directory_lookup_send_as(struct directory_lookup *look
                                                    struct err *err);
 size_t directory_lookup_directory_count(const struct directory_lookup *lookup);
 
-/* Is there a certificate for `address` in the keyring or a certificate folder (unjudged), and are
- * those asked before the directories? */
+/* Is there a certificate for `address` in the keyring, in a certificate folder or among the
+ * harvested (unjudged), and are those asked before the directories? May read the disk. */
 bool directory_lookup_holds(const struct directory_lookup *lookup, const char *address);
 
 /* Who has these addresses, over all directories in order, each asked once for all of them that none

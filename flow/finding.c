@@ -8,6 +8,8 @@
 #include "policy/rule.h"
 #include "util/clock.h"
 
+enum { FINDING_HARVESTED_S = 60 };
+
 static enum err_code
 no_memory(struct err *err)
 {
@@ -82,6 +84,9 @@ finding_settle(struct flow_finding *finding, enum err_code code, const struct er
     if (finding->known == POLICY_YES) {
         finding->reason = "ok";
         finding_limit_until(finding, finding->lookup.selected->until);
+        /* What somebody removes is not used for much longer. */
+        if (strcmp(finding->lookup.selected->source, "harvested") == 0)
+            finding_limit_until(finding, clock_now_s() + FINDING_HARVESTED_S);
         return ERR_OK;
     }
     if (!answer->reason) {

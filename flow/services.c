@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "flow/evidence.h"
+#include "flow/harvest.h"
 #include "flow/resolve.h"
 #include "flow/resubmission.h"
 
@@ -94,6 +95,7 @@ services_load_lookup(struct flow_services *services, struct err *err)
     struct directory_lookup_sources sources = {
         .keyring = services->keyring,
         .certificate_folders = (const char *const *)conf->global.certificate_folders,
+        .harvest = flow_harvest_get(services->harvest),
         .order = (const char *const *)conf->global.lookup_order,
     };
     enum err_code code = ERR_OK;
@@ -174,6 +176,8 @@ flow_services_new(struct conf *conf, flow_services_complaint_fn *complain, void 
     if (code == ERR_OK)
         code = services_load_trusts(services, err);
     if (code == ERR_OK)
+        code = flow_harvest_new(&conf->global, &services->harvest, err);
+    if (code == ERR_OK)
         code = services_load_lookup(services, err);
     if (code == ERR_OK)
         code = flow_resolve_new(&conf->global, &services->resolve, err);
@@ -212,6 +216,7 @@ flow_services_free(struct flow_services **services)
     free(old->evidence_parts);
     flow_resubmission_free(&old->resubmission);
     directory_lookup_free(&old->lookup);
+    flow_harvest_free(&old->harvest);
     for (i = 0; i < old->trust_count; i++)
         pki_trust_free(&old->trusts[i].trust);
     free(old->trusts);

@@ -17,6 +17,7 @@
 #include "pki/keyring.h"
 #include "pki/trust.h"
 
+struct flow_harvest;
 struct flow_resolve;
 struct flow_resubmission;
 
@@ -30,6 +31,7 @@ struct flow_services {
     struct pki_keyring *keyring;
     struct flow_trust *trusts;
     size_t trust_count;
+    struct flow_harvest *harvest; /* what mail has taught */
     struct directory_lookup *lookup;
     struct flow_resolve *resolve;  /* what was found out about people */
     struct pki_evidence *evidence; /* what was fetched: that of the snapshot before, if it fits */

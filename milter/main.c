@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "conf/conf.h"
+#include "flow/harvest.h"
 #include "flow/resolve.h"
 #include "milter/budget.h"
 #include "milter/control.h"
@@ -140,7 +141,8 @@ static enum err_code
 start_all(const struct conf_global *global, struct err *err)
 {
     if (flow_resolve_init((unsigned)global->resolve_threads, (size_t)global->resolve_queue, err) ||
-        milter_progress_init(err) || milter_control_init(err) || milter_housekeeping_init(err))
+        flow_harvest_init(err) || milter_progress_init(err) || milter_control_init(err) ||
+        milter_housekeeping_init(err))
         return err->code;
     return milter_listener_start(err);
 }
@@ -159,6 +161,7 @@ stop_all(const struct options *options, int64_t eom_timeout_ms)
     milter_housekeeping_deinit();
     milter_control_deinit();
     milter_progress_deinit();
+    flow_harvest_deinit();
     /* A message whose client still sends holds its snapshot; the MTA answers it 451. So does a
      * question to a directory that is still under way: nobody waits for it any more. */
     milter_reload_deinit();

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "flow/arrival.h"
+#include "flow/harvest.h"
 #include "flow/reply.h"
 #include "milter/edits.h"
 #include "milter/progress.h"
@@ -226,5 +227,7 @@ milter_message_finish(struct milter_message *message, SMFICTX *ctx, struct flow_
     }
     if (answer->kind == FLOW_CONTINUE)
         write_edits(message, &edits, answer);
+    if (answer->kind == FLOW_CONTINUE)
+        flow_harvest_add(message->flow);
     milter_budget_release_slot(&slot);
 }

@@ -143,7 +143,8 @@ pki_keyfile_format(EVP_PKEY *pkey, const struct pki_certificate *certificate,
     char *text = NULL;
     long n;
     enum err_code code;
-    bool good = bio && PEM_write_bio_PKCS8PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL) &&
+    bool good = bio &&
+                (!pkey || PEM_write_bio_PKCS8PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL)) &&
                 PEM_write_bio_X509(bio, pki_certificate_get0_x509(certificate));
 
     for (size_t i = 0; good && chain && i < chain->count; i++)

@@ -27,8 +27,8 @@ ERR_CHECKED enum err_code pki_keyfile_load(const char *path, bool guarded, struc
                                            struct err *err);
 void pki_keyfile_free(struct pki_keyfile *file); /* empties it */
 
-/* Appends PEM: the key (PKCS#8, not encrypted), the certificate, the chain. `into` wipes what it
- * holds. */
+/* Appends PEM: the key (PKCS#8, not encrypted; NULL: none), the certificate, the chain (may be
+ * NULL). `into` wipes what it holds. */
 ERR_CHECKED enum err_code pki_keyfile_format(EVP_PKEY *pkey,
                                              const struct pki_certificate *certificate,
                                              const struct pki_certificates *chain, struct buf *into,

@@ -5,6 +5,7 @@
 #include "util/buf.h"
 #include "pki/crypto.h"
 #include "smime/der.h"
+#include "smime/identifier.h"
 
 /* Contents octets of the OIDs (RFC 5652 11, RFC 2634 5.4, RFC 5035 3). */
 static const unsigned char oid_content_type[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7,
@@ -258,6 +259,11 @@ parse_one(struct span oid, const struct smime_ber_element *value, struct smime_a
         out->certificate_v1 = value->contents;
     } else if (is_oid(oid, oid_certificate_v2, sizeof(oid_certificate_v2))) {
         out->certificate_v2 = value->contents;
+    } else if (is_oid(oid, oid_capabilities, sizeof(oid_capabilities))) {
+        if (value->identifier == SMIME_BER_SEQUENCE)
+            out->capabilities = value->whole;
+    } else if (is_oid(oid, oid_preference, sizeof(oid_preference))) {
+        out->preference = value->whole;
     }
     return ERR_OK;
 }
@@ -309,6 +315,43 @@ smime_attribute_parse(struct span attributes, struct smime_attributes *out, stru
     if (out->content_type.p == NULL || out->message_digest.p == NULL)
         return refuse(err, "contentType or messageDigest is missing");
     return ERR_OK;
+}
+
+/* The three forms of the preference are those of a SignerIdentifier and of a recipient, with other
+ * tags: issuerAndSerialNumber [0], receipentKeyId [1], subjectAltKeyIdentifier [2]. */
+bool
+smime_attribute_prefers(const struct smime_attributes *attributes,
+                        const struct pki_certificate *certificate)
+{
+    struct span element = attributes->preference;
+    struct buf renamed = BUF_INIT(LIMIT_VALUE);
+    struct smime_ber_element preference;
+    unsigned char header[SMIME_BER_HEADER];
+    struct err ignored = ERR_INIT;
+    unsigned char identifier;
+    bool same = false;
+
+    if (element.p == NULL || smime_ber_get(&element, &preference, NULL) != ERR_OK)
+        return false;
+    switch (preference.identifier) {
+    case SMIME_BER_CONTEXT_CONSTRUCTED:
+        identifier = SMIME_BER_SEQUENCE;
+        break;
+    case SMIME_BER_CONTEXT_CONSTRUCTED + 1:
+        identifier = SMIME_BER_CONTEXT_CONSTRUCTED;
+        break;
+    case SMIME_BER_CONTEXT + 2:
+        identifier = SMIME_BER_CONTEXT;
+        break;
+    default:
+        return false;
+    }
+    size_t n = smime_ber_format(identifier, preference.contents.n, header);
+    if (buf_append(&renamed, span_of(header, n), &ignored) == ERR_OK &&
+        buf_append(&renamed, preference.contents, &ignored) == ERR_OK)
+        same = smime_identifier_is(buf_span(&renamed), certificate);
+    buf_free(&renamed);
+    return same;
 }
 
 /* The digest of an ESSCertIDv2: its AlgorithmIdentifier is SHA-256 when it is not there. */

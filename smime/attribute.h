@@ -38,6 +38,8 @@ struct smime_attributes {
     struct span message_digest; /* contents of the OCTET STRING */
     struct span certificate_v1; /* contents of SigningCertificate */
     struct span certificate_v2; /* contents of SigningCertificateV2 */
+    struct span capabilities;   /* SMIMECapabilities, the element (RFC 8551 2.5.2) */
+    struct span preference;     /* SMIMEEncryptionKeyPreference, the element (RFC 8551 2.5.3) */
     time_t signing_time;        /* 0: none */
 };
 
@@ -45,6 +47,10 @@ struct smime_attributes {
  * several values (RFC 8551 2.5), or contentType or messageDigest missing. */
 ERR_CHECKED enum err_code smime_attribute_parse(struct span attributes,
                                                 struct smime_attributes *out, struct err *err);
+
+/* Is this the certificate that encryptionKeyPreference names? */
+bool smime_attribute_prefers(const struct smime_attributes *attributes,
+                             const struct pki_certificate *certificate);
 
 /* Does signingCertificate (either version), if it is there, name this certificate first (RFC 5035
  * 3, 5.4)? So nobody puts another certificate with the same key in its place. */

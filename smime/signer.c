@@ -203,6 +203,23 @@ search(const struct work *work, const struct pki_certificates *list, size_t *tri
     }
 }
 
+/* What he says about writing to him: signed, so it is his word. */
+static enum err_code
+load_wishes(const struct work *work, const struct pki_certificates *certificates,
+            struct smime_signer *out, struct err *err)
+{
+    struct span told = work->attributes.capabilities;
+
+    out->capabilities = (struct buf)BUF_INIT(SMIME_VERIFY_LIMIT_CAPABILITIES);
+    out->prefers = work->attributes.preference.p != NULL;
+    for (size_t i = 0; out->prefers && out->encryption == NULL && i < certificates->count; i++)
+        if (smime_attribute_prefers(&work->attributes, certificates->list[i]))
+            out->encryption = pki_certificate_add1(certificates->list[i]);
+    if (told.n == 0 || told.n > SMIME_VERIFY_LIMIT_CAPABILITIES)
+        return ERR_OK;
+    return buf_append(&out->capabilities, told, err);
+}
+
 static enum err_code
 check(struct work *work, const struct pki_certificates *certificates,
       const struct pki_certificates *extra, struct smime_signer *out, struct err *err)
@@ -228,7 +245,7 @@ check(struct work *work, const struct pki_certificates *certificates,
         set_state(out, SMIME_SIGNATURE_UNSUPPORTED, "unsupported-algorithm");
     else if (wrong != NULL && out->state != SMIME_SIGNATURE_UNSUPPORTED)
         set_state(out, SMIME_SIGNATURE_BAD, wrong);
-    return ERR_OK;
+    return out->state == SMIME_SIGNATURE_OK ? load_wishes(work, certificates, out, err) : ERR_OK;
 }
 
 enum err_code

@@ -310,8 +310,11 @@ smime_verify_result_free(struct smime_verify_result *result)
 {
     if (result == NULL)
         return;
-    for (size_t i = 0; i < result->count; i++)
+    for (size_t i = 0; i < result->count; i++) {
         pki_certificate_free(&result->signers[i].certificate);
+        pki_certificate_free(&result->signers[i].encryption);
+        buf_free(&result->signers[i].capabilities);
+    }
     pki_certificates_free(&result->certificates);
     sk_X509_CRL_pop_free(result->crls, X509_CRL_free);
     *result = (struct smime_verify_result){ .reason = "malformed-cms" };

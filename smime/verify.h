@@ -30,6 +30,7 @@ enum {
     SMIME_VERIFY_LIMIT_SIGNERS = 16,
     SMIME_VERIFY_LIMIT_CERTIFICATES = 100,
     SMIME_VERIFY_LIMIT_CRLS = 50,
+    SMIME_VERIFY_LIMIT_CAPABILITIES = 4096,
     SMIME_VERIFY_LIMIT_SIGNATURE = 1024 * 1024 /* octets of it, without the content */
 };
 
@@ -51,6 +52,13 @@ struct smime_signer {
     struct pki_answer algorithm;         /* our allow-list's word on digest and signature */
     struct pki_certificate *certificate; /* shared with the result; NULL when not found */
     time_t signing_time;                 /* 0: none */
+    /* Signed with it, and there only when the state is OK: what the signer can decrypt, the DER of
+     * his SMIMECapabilities (at most SMIME_VERIFY_LIMIT_CAPABILITIES octets, n 0: not told), and
+     * the certificate of the message that he wants to be encrypted to. Prefers one that is not in
+     * the message: `prefers`, and NULL. */
+    struct buf capabilities;
+    bool prefers;
+    struct pki_certificate *encryption; /* a reference */
     int digest_nid;
 };
 

@@ -54,24 +54,32 @@ database_run(struct database *database, const char *sql, struct err *err)
     return code == SQLITE_OK ? ERR_OK : database_fail(database, code, "cannot be used", err);
 }
 
-/* SQLite would make it by the umask; the files beside it (-wal, -shm) take the mode of this one. */
+/*
+ * SQLite would make it by the umask; the files beside it (-wal, -shm) take the mode of this one.
+ *
+ * A file that is there is never opened here: to close it again would drop the locks that other
+ * connections of this process hold on it (POSIX), and the next program that closes the database
+ * would think itself alone and take its log away.
+ */
 static enum err_code
 file_init(const char *path, struct err *err)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     struct stat st;
-    enum err_code code = ERR_OK;
 
-    if (fd < 0)
+    if (fd >= 0) {
+        close(fd);
+        return ERR_OK;
+    }
+    if (errno != EEXIST)
         return err_set_errno(err, errno, "%.200s", path);
-    if (fstat(fd, &st) != 0)
-        code = err_set_errno(err, errno, "%.200s", path);
-    else if (!S_ISREG(st.st_mode))
-        code = err_set(err, ERR_PERM, "%.200s is not a file", path);
-    else if (st.st_mode & 077)
-        code = err_set(err, ERR_PERM, "%.200s can be read by others; chmod 0600", path);
-    close(fd);
-    return code;
+    if (lstat(path, &st) != 0)
+        return err_set_errno(err, errno, "%.200s", path);
+    if (!S_ISREG(st.st_mode))
+        return err_set(err, ERR_PERM, "%.200s is not a file", path);
+    if (st.st_mode & 077)
+        return err_set(err, ERR_PERM, "%.200s can be read by others; chmod 0600", path);
+    return ERR_OK;
 }
 
 static enum err_code
@@ -96,6 +104,10 @@ schema_set(struct database *database, const char *const *steps, struct err *err)
 
     while (steps[newest])
         newest++;
+    /* The usual case waits for nobody who writes. */
+    code = version_get(database, &version, err);
+    if (code != ERR_OK || version == newest)
+        return code;
     if ((code = database_begin(database, true, err)) != ERR_OK)
         return code;
     code = version_get(database, &version, err);
@@ -128,7 +140,8 @@ database_open(const char *path, const char *const *steps, struct database **out,
     code = file_init(path, err);
     if (code == ERR_OK) {
         opened = sqlite3_open_v2(path, &database->handle,
-                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW,
+                                 NULL);
         if (opened != SQLITE_OK)
             code = database_fail(database, opened, "cannot be opened", err);
     }

@@ -6,10 +6,13 @@
 #include <stdlib.h>
 
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include <sqlite3.h>
 
 #include "directory/harvest.h"
 #include "tests/unit/testca.h"
@@ -59,7 +62,9 @@ opened(enum directory_harvest_change change, uint64_t limit)
 {
     struct directory_harvest *harvest = NULL;
     struct err err = ERR_INIT;
-    const struct directory_harvest_args args = { .path = path, .change = change, .limit = limit };
+    const struct directory_harvest_args args = {
+        .path = path, .change = change, .limit = limit, .create = true
+    };
 
     if (directory_harvest_open(&args, &harvest, &err) != ERR_OK)
         fail_msg("%s", err.text);
@@ -318,6 +323,122 @@ rows_are_listed_and_a_fingerprint_is_only_hexadecimal(void **state)
     pki_certificate_free(&a);
 }
 
+/* Somebody who only asks makes no file, and sees it when it has come. */
+static void
+asking_makes_no_file(void **state)
+{
+    struct directory_harvest *reader = NULL, *writer;
+    struct pki_certificate *a = made(0);
+    struct pki_certificates list = { .list = NULL };
+    struct err err = ERR_INIT;
+    uint64_t count = 0;
+
+    (void)state;
+    assert_int_equal(
+        directory_harvest_open(&(struct directory_harvest_args){ .path = path }, &reader, &err),
+        ERR_OK);
+    assert_int_equal(directory_harvest_find(reader, bob, &list, &err), ERR_NOTFOUND);
+    assert_int_equal(directory_harvest_each(reader, NULL, count_row, &count, &err), ERR_OK);
+    err_reset(&err);
+    assert_int_equal(
+        directory_harvest_set(reader, bob, "0000000000000000", DIRECTORY_HARVEST_HELD, &err),
+        ERR_NOTFOUND);
+    assert_int_not_equal(access(path, F_OK), 0);
+    writer = opened(DIRECTORY_HARVEST_HOLD, 0);
+    (void)added(writer, a, NOW);
+    assert_int_equal(found(reader, bob, a), 1);
+    directory_harvest_close(&writer);
+    directory_harvest_close(&reader);
+    pki_certificate_free(&a);
+}
+
+/* A flood of strangers' certificates does not bring back what somebody removed. */
+static void
+what_was_removed_is_the_last_to_make_room(void **state)
+{
+    struct directory_harvest *harvest = opened(DIRECTORY_HARVEST_ACCEPT, 10);
+    struct pki_certificate *a = made(0), *b = made(1);
+    struct err err = ERR_INIT;
+    char address[64];
+
+    (void)state;
+    (void)added(harvest, a, NOW);
+    assert_int_equal(directory_harvest_set(harvest, bob, pki_certificate_get(a)->fingerprint,
+                                           DIRECTORY_HARVEST_REMOVED, &err),
+                     ERR_OK);
+    for (int i = 0; i < 50; i++) {
+        snprintf(address, sizeof address, "s%d@x.example", i);
+        (void)added_for(harvest, address, b, NOW + 1 + i);
+    }
+    assert_int_equal(added(harvest, a, NOW + 100), DIRECTORY_HARVEST_REMOVED);
+    directory_harvest_close(&harvest);
+    pki_certificate_free(&a);
+    pki_certificate_free(&b);
+}
+
+static void
+run_sql(const char *sql)
+{
+    sqlite3 *handle = NULL;
+    char *text = NULL;
+
+    assert_int_equal(sqlite3_open(path, &handle), SQLITE_OK);
+    if (sqlite3_exec(handle, sql, NULL, NULL, &text) != SQLITE_OK)
+        fail_msg("%s", text);
+    sqlite3_close(handle);
+}
+
+/* What the first version wrote is there in the next one; what the next one writes is refused by an
+ * older one, here by raising the version beyond ours. */
+static void
+the_first_schema_is_brought_forward_and_a_newer_one_refused(void **state)
+{
+    struct directory_harvest *harvest;
+    struct pki_certificate *a = made(0);
+    struct err err = ERR_INIT;
+    char sql[8192];
+    struct span der = pki_certificate_der(a);
+    size_t n;
+
+    (void)state;
+    n = (size_t)snprintf(
+        sql, sizeof sql,
+        "PRAGMA journal_mode = WAL;"
+        "CREATE TABLE certificate (address TEXT NOT NULL COLLATE NOCASE, fingerprint TEXT NOT NULL,"
+        " key BLOB NOT NULL, der BLOB NOT NULL, state INTEGER NOT NULL, first_seen INTEGER NOT "
+        "NULL,"
+        " last_seen INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (address, fingerprint))"
+        " WITHOUT ROWID;"
+        "CREATE INDEX certificate_seen ON certificate (last_seen);"
+        "CREATE TABLE capability (address TEXT PRIMARY KEY COLLATE NOCASE, der BLOB NOT NULL,"
+        " signed_at INTEGER NOT NULL) WITHOUT ROWID;"
+        "PRAGMA user_version = 1;"
+        "INSERT INTO certificate VALUES ('%s', '%s', x'00', x'",
+        bob, pki_certificate_get(a)->fingerprint);
+    for (size_t i = 0; i < der.n; i++)
+        n += (size_t)snprintf(sql + n, sizeof sql - n, "%02x", der.p[i]);
+    snprintf(sql + n, sizeof sql - n, "', 0, %d, %d, 7)", NOW, NOW);
+    unlink(path);
+    run_sql(sql);
+    assert_int_equal(chmod(path, 0600), 0);
+
+    harvest = opened(DIRECTORY_HARVEST_HOLD, 0);
+    assert_int_equal(found(harvest, bob, a), 1);
+    assert_int_equal(directory_harvest_set(harvest, bob, pki_certificate_get(a)->fingerprint,
+                                           DIRECTORY_HARVEST_REMOVED, &err),
+                     ERR_OK);
+    directory_harvest_close(&harvest);
+
+    run_sql("PRAGMA user_version = 3");
+    assert_int_equal(
+        directory_harvest_open(&(struct directory_harvest_args){ .path = path }, &harvest, &err),
+        ERR_PERM);
+    assert_string_equal(err.reason, "database-newer");
+    assert_non_null(strstr(err.text, "newer smimed (schema 3, this one knows 2)"));
+    assert_null(harvest);
+    pki_certificate_free(&a);
+}
+
 /* Killed in the middle, again and again: the file stays whole, and what add returned for is there.
  */
 static void
@@ -373,6 +494,10 @@ main(void)
         cmocka_unit_test_teardown(what_was_not_seen_for_longest_makes_room, file_remove),
         cmocka_unit_test_teardown(an_older_message_takes_no_capability_away, file_remove),
         cmocka_unit_test_teardown(rows_are_listed_and_a_fingerprint_is_only_hexadecimal,
+                                  file_remove),
+        cmocka_unit_test_teardown(asking_makes_no_file, file_remove),
+        cmocka_unit_test_teardown(what_was_removed_is_the_last_to_make_room, file_remove),
+        cmocka_unit_test_teardown(the_first_schema_is_brought_forward_and_a_newer_one_refused,
                                   file_remove),
         cmocka_unit_test_teardown(a_kill_leaves_the_database_whole, file_remove),
     };

@@ -132,6 +132,50 @@ attribute_check_compares_the_first_certificate(void **state)
     testca_free(&ca);
 }
 
+/* issuerAndSerialNumber [0], receipentKeyId [1], subjectAltKeyIdentifier [2]; anything else, and
+ * what is malformed, names nobody. */
+static void
+attribute_prefers_the_certificate_that_it_names(void **state)
+{
+    (void)state;
+    struct testca ca;
+    struct user alice, bob;
+    struct buf name = BUF_INIT(4096);
+    struct err err = ERR_INIT;
+    testca_init(&ca, "Test CA");
+    user_init(&alice, &ca, TESTCA_RSA2048, 0, "digitalSignature,keyEncipherment");
+    user_init(&bob, &ca, TESTCA_RSA2048, 1, "digitalSignature,keyEncipherment");
+    FIXTURE_MUST(smime_attribute_format_issuer(alice.key.certificate, &name, &err));
+    ASN1_OCTET_STRING *ski =
+        X509_get_ext_d2i(alice.leaf.x509, NID_subject_key_identifier, NULL, NULL);
+    struct make id = ski ? make_raw(ski->data, (size_t)ski->length) : make_raw("none", 4);
+    struct make forms[] = {
+        make_tlv(0xa0, make_raw(name.p, name.n)),
+        make_tlv(0xa1, make_tlv(0x04, make_raw(id.p, id.n))),
+        make_tlv(0x82, make_raw(id.p, id.n)),
+        make_tlv(0xa3, make_raw(name.p, name.n)),
+        make_tlv(0x30, make_raw(name.p, name.n)),
+        make_tlv(0xa0, make_raw(name.p, name.n - 1)),
+        make_tlv(0xa0, make_raw("", 0)),
+    };
+    for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
+        struct smime_attributes attributes = { .preference = span_of(forms[i].p, forms[i].n) };
+        bool names = i == 0 || (i < 3 && ski != NULL);
+        assert_int_equal(smime_attribute_prefers(&attributes, alice.key.certificate), names);
+        assert_false(smime_attribute_prefers(&attributes, bob.key.certificate));
+        free(forms[i].p);
+    }
+    assert_false(smime_attribute_prefers(&(struct smime_attributes){ .signing_time = 0 },
+                                         alice.key.certificate));
+    assert_int_equal(ERR_peek_error(), 0);
+    free(id.p);
+    ASN1_OCTET_STRING_free(ski);
+    buf_free(&name);
+    user_free(&alice);
+    user_free(&bob);
+    testca_free(&ca);
+}
+
 int
 main(void)
 {
@@ -140,6 +184,7 @@ main(void)
         cmocka_unit_test(attribute_parse_takes_an_unreadable_time_for_none),
         cmocka_unit_test(attribute_parse_wants_each_once_with_one_value),
         cmocka_unit_test(attribute_parse_bounds_their_number),
+        cmocka_unit_test(attribute_prefers_the_certificate_that_it_names),
         cmocka_unit_test(attribute_check_compares_the_first_certificate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
