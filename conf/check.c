@@ -79,6 +79,9 @@ conf_check_rule(struct conf_parser *parser, const struct conf_section *section)
                         "rule \"%s\": no_signing_certificate = domain needs sign_as; such as "
                         "sign_as = gateway@example.com",
                         rule->name);
+    if (rule->cipher < rule->cipher_floor)
+        conf_report_set(&parser->report, conf_check_origin(section, "cipher_floor"),
+                        "rule \"%s\": cipher is below cipher_floor; raise cipher, too", rule->name);
     conf_check_trust(parser, section, rule);
 }
 

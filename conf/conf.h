@@ -97,6 +97,13 @@ enum conf_unknown_member { CONF_UNKNOWN_MEMBER_REFUSE, CONF_UNKNOWN_MEMBER_SKIP 
 enum conf_sign_format { CONF_SIGN_CLEAR, CONF_SIGN_OPAQUE };
 enum conf_no_signing { CONF_NO_SIGNING_REFUSE, CONF_NO_SIGNING_UNSIGNED, CONF_NO_SIGNING_DOMAIN };
 enum conf_harvest_change { CONF_HARVEST_CHANGE_ACCEPT, CONF_HARVEST_CHANGE_HOLD };
+enum conf_no_certificate {
+    CONF_NO_CERTIFICATE_REFUSE,
+    CONF_NO_CERTIFICATE_RETURN,
+    CONF_NO_CERTIFICATE_SIGN,
+    CONF_NO_CERTIFICATE_PLAIN
+};
+enum conf_algorithms { CONF_ALGORITHMS_LEARNT, CONF_ALGORITHMS_RULE };
 enum conf_on { CONF_ON_MARK, CONF_ON_QUARANTINE, CONF_ON_REJECT };
 enum conf_on_temperror { CONF_ON_TEMPERROR_DEFER = 2 }; /* in the place of reject */
 

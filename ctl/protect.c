@@ -42,24 +42,27 @@ enum err_code
 ctl_protect_write(const struct ctl_protect_args *args, struct err *err)
 {
     const struct mime_scan_facts *facts = mime_scan_get(args->message->scan);
-    struct policy_outbound_decision decision = { .action = POLICY_PROTECT,
-                                                 .sign = args->sign,
-                                                 .encrypt = args->encrypt,
-                                                 .opaque = args->opaque,
-                                                 .rule = args->rule,
-                                                 .sign_rule = args->rule,
-                                                 .encrypt_rule = args->rule,
-                                                 .reason = "ok" };
+    struct policy_copy copy = {
+        .sign = args->sign,
+        .encrypt = args->encrypt,
+        .opaque = args->opaque,
+        .sign_rule = args->rule,
+        .encrypt_rule = args->rule,
+        .algorithms = { .digest = args->rule->digest,
+                        .rsa_signature = args->rule->rsa_signature,
+                        .cipher = args->rule->cipher,
+                        .key_transport = args->rule->key_transport },
+    };
     struct flow_protect *protect = NULL;
     struct flow_edits edits = { .list = NULL };
     enum err_code code;
 
     if (args->sign && !args->opaque && facts->only_opaque) {
         ctl_say("signed opaque: %s", facts->why ? facts->why : "clear-signed it would not survive");
-        decision.opaque = true;
+        copy.opaque = true;
     }
     code = flow_protect_new(
-        &(struct flow_protect_args){ .decision = &decision,
+        &(struct flow_protect_args){ .copy = &copy,
                                      .scan = args->message->scan,
                                      .spool = args->message->spool,
                                      .entity_header = buf_span(&args->message->entity_header),

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "flow/inbound.h"
+#include "flow/names.h"
 #include "flow/outbound.h"
 #include "flow/state.h"
 #include "pki/reason.h"
@@ -222,8 +223,9 @@ explain_people(const struct explain *explain)
         explain_say(explain, "signing", "%s", explain_known(facts->policy.signing));
         if (facts->policy.from)
             explain_finding(explain, "signing", facts->policy.from, facts->signing);
-        if (facts->domain)
-            explain_finding(explain, "domain-signing", "sign_as", facts->domain);
+        for (i = 0; i < facts->domain_count; i++)
+            explain_finding(explain, "domain-signing", facts->domains[i].address,
+                            facts->domains[i].finding);
     }
     if (facts->self_asked)
         explain_finding(explain, "sender-copy", facts->policy.from, facts->self);
@@ -244,7 +246,46 @@ explain_people(const struct explain *explain)
                         recipient->reason, recipient->text ? recipient->text : "");
     }
     for (i = 0; i < facts->escrow_count; i++)
-        explain_finding(explain, "additional", facts->escrow_addresses[i], facts->escrow[i]);
+        explain_finding(explain, "additional", facts->escrow[i].address, facts->escrow[i].finding);
+}
+
+static const char *
+explain_treatment(const struct policy_copy *copy)
+{
+    return copy->sign && copy->encrypt ? "sign and encrypt"
+           : copy->sign                ? "sign"
+           : copy->encrypt             ? "encrypt"
+                                       : "as it came";
+}
+
+/* Each recipient's copy, with its algorithms; and who gets none. */
+static void
+explain_plan(const struct explain *explain)
+{
+    const struct flow_outbound *outbound = explain->message->outbound;
+    const struct policy_plan *plan = &outbound->decision.plan;
+    const struct policy_recipient *recipients = outbound->facts.recipients;
+
+    for (size_t i = 0; i < plan->copy_count; i++) {
+        const struct policy_copy *copy = &plan->copies[i];
+        const struct policy_algorithms *with = &copy->algorithms;
+
+        explain_say(explain, "copy", "%zu: %s%s%s%s%s%s%s%s", i + 1, explain_treatment(copy),
+                    copy->sign ? ", " : "",
+                    copy->sign ? smime_digest_name(flow_names_digest(with->digest)) : "",
+                    copy->sign && copy->opaque ? " opaque" : "", copy->encrypt ? ", " : "",
+                    copy->encrypt ? smime_cipher_name(flow_names_cipher(with->cipher)) : "",
+                    copy->encrypt && with->key_transport == SMIME_TRANSPORT_OAEP ? " oaep" : "",
+                    copy->hidden ? ", of one whom the header does not name" : "");
+        for (size_t k = 0; k < copy->count; k++)
+            explain_say(explain, "copy", "%zu: to %s", i + 1,
+                        recipients[plan->order[copy->first + k]].address);
+    }
+    for (size_t i = 0; i < plan->returned_count; i++) {
+        const struct policy_recipient *one = &recipients[plan->order[plan->returned_first + i]];
+
+        explain_say(explain, "returned", "%s (%s)", one->address, one->reason);
+    }
 }
 
 static void
@@ -259,15 +300,15 @@ explain_outbound(const struct explain *explain)
     explain_people(explain);
     if (!outbound->decided)
         return;
-    action = decision->action == POLICY_PASS       ? "pass"
-             : decision->action == POLICY_REFUSE   ? "refuse"
-             : decision->action == POLICY_DEFER    ? "defer"
-             : decision->sign && decision->encrypt ? "sign and encrypt"
-             : decision->sign                      ? "sign"
-                                                   : "encrypt";
+    action = decision->action == POLICY_PASS     ? "pass"
+             : decision->action == POLICY_REFUSE ? "refuse"
+             : decision->action == POLICY_DEFER  ? "defer"
+             : decision->plan.copy_count > 1     ? "copies"
+                                                 : explain_treatment(&decision->plan.copies[0]);
     explain_say(explain, "decision", "%s (%s, rule \"%s\")%s%s", action, decision->reason,
                 decision->rule ? decision->rule->name : "", decision->text[0] ? ": " : "",
                 decision->text);
+    explain_plan(explain);
 }
 
 /* ---- inbound -----------------------------------------------------------------------------------

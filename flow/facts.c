@@ -24,8 +24,6 @@ facts_fill_policy(const struct flow_message *message, struct flow_facts *facts)
     facts->policy.identity = POLICY_IDENTITY_OK;
     facts->policy.signing = POLICY_UNKNOWN;
     facts->policy.signing_reason = "not-asked";
-    facts->policy.domain_signing = POLICY_UNKNOWN;
-    facts->policy.escrow = POLICY_YES;
 }
 
 void
@@ -35,7 +33,7 @@ flow_facts_free(struct flow_facts *facts)
         flow_resolve_free_ticket(&facts->tickets[i]);
     free(facts->tickets);
     free(facts->escrow);
-    free(facts->escrow_addresses);
+    free(facts->domains);
     free(facts->recipients);
     free(facts->people);
     *facts = (struct flow_facts){ 0 };
@@ -143,9 +141,7 @@ facts_reset_rules(struct flow_message *message, struct flow_facts *facts, struct
     enum err_code code;
 
     free(facts->escrow);
-    free(facts->escrow_addresses);
     facts->escrow = NULL;
-    facts->escrow_addresses = NULL;
     facts->escrow_count = 0;
     facts->policy.envelope_sender = message->sender;
     code = flow_people_load(message, facts, err);
@@ -173,10 +169,34 @@ facts_load_identity(struct flow_message *message, struct flow_facts *facts, stru
 /* ---- which key signs ---------------------------------------------------------------------------
  */
 
+/* The certificate of every sign_as that may have to sign in the sender's place. */
+static enum err_code
+facts_load_domains(struct flow_message *message, struct flow_facts *facts,
+                   struct flow_finding_question *question, struct err *err)
+{
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; code == ERR_OK && i < facts->policy.count; i++) {
+        const struct conf_rule *rule = facts->recipients[i].rule;
+        size_t known = facts->domain_count;
+
+        if (!rule->smime || rule->no_signing_certificate != CONF_NO_SIGNING_DOMAIN ||
+            !rule->sign_as[0])
+            continue;
+        code = flow_beside_add(&facts->domains, &facts->domain_count, rule->sign_as, err);
+        if (code != ERR_OK || known == facts->domain_count)
+            continue;
+        question->address = rule->sign_as;
+        code = facts_ask_and_wait(message, facts, question, &facts->domains[known].finding, err);
+        facts->domains[known].known =
+            facts->domains[known].finding ? facts->domains[known].finding->known : POLICY_UNKNOWN;
+    }
+    return code;
+}
+
 static enum err_code
 facts_load_signing(struct flow_message *message, struct flow_facts *facts, struct err *err)
 {
-    const struct conf_rule *rule = policy_outbound_sign_rule(&facts->policy);
     struct flow_finding_question question = facts_key_question(message, facts);
     enum err_code code;
 
@@ -197,14 +217,9 @@ facts_load_signing(struct flow_message *message, struct flow_facts *facts, struc
         if (facts->policy.signing == POLICY_YES && !facts->signer)
             facts->policy.signing = POLICY_NO;
     }
-    if (facts->policy.signing != POLICY_NO || !rule || !rule->sign_as[0] ||
-        rule->no_signing_certificate != CONF_NO_SIGNING_DOMAIN)
+    if (facts->policy.signing != POLICY_NO)
         return ERR_OK;
-    question.address = rule->sign_as;
-    code = facts_ask_and_wait(message, facts, &question, &facts->domain, err);
-    if (code == ERR_OK)
-        facts->policy.domain_signing = facts->domain ? facts->domain->known : POLICY_UNKNOWN;
-    return code;
+    return facts_load_domains(message, facts, &question, err);
 }
 
 /* ---- to whom it is encrypted -------------------------------------------------------------------
@@ -222,12 +237,20 @@ facts_recipient_question(const struct flow_message *message, const struct flow_r
     };
 }
 
+/* May mail to him have to be encrypted? */
+static bool
+facts_encrypts(const struct conf_rule *rule, const struct policy_choice *choice)
+{
+    return rule->smime && policy_choice_encrypt(rule, choice) != CONF_ENCRYPT_NEVER;
+}
+
 /* Is there something to find out about him? */
 static bool
-facts_asks(const struct flow_recipient *recipient, const struct conf_rule *rule, bool certificates)
+facts_asks(const struct flow_recipient *recipient, const struct conf_rule *rule,
+           const struct policy_choice *choice, bool certificates)
 {
     return recipient->valid && recipient->address[0] && rule->smime &&
-           (certificates || rule->groups == CONF_GROUPS_REPLACE);
+           ((certificates && facts_encrypts(rule, choice)) || rule->groups == CONF_GROUPS_REPLACE);
 }
 
 static enum err_code
@@ -266,9 +289,7 @@ flow_facts_start(struct flow_message *message, size_t index, struct err *err)
     if (!rule)
         return err_set(err, ERR_NOMEM, "no memory to find the rule for a recipient");
     /* The sender's choice is not known yet. */
-    if (!facts_asks(recipient, rule,
-                    policy_choice_encrypt(rule, &(struct policy_choice){ .sign = false }) !=
-                        CONF_ENCRYPT_NEVER))
+    if (!facts_asks(recipient, rule, &(struct policy_choice){ .sign = false }, true))
         return ERR_OK;
     return facts_forgive_busy(facts_start_recipient(message, recipient, rule, err), err);
 }
@@ -343,37 +364,22 @@ facts_load_recipient(struct flow_message *message, struct flow_facts *facts,
     return code;
 }
 
-/* Every address once, whatever number of rules names it. */
 static enum err_code
-facts_find_escrow(struct flow_facts *facts, struct err *err)
+facts_find_escrow(const struct flow_message *message, struct flow_facts *facts, struct err *err)
 {
-    size_t i, j, k;
+    enum err_code code = ERR_OK;
 
-    if (facts->escrow_addresses)
-        return ERR_OK;
-    facts->escrow_addresses = calloc(FLOW_LIMIT_ESCROW, sizeof(*facts->escrow_addresses));
-    facts->escrow = calloc(FLOW_LIMIT_ESCROW, sizeof(*facts->escrow));
-    if (!facts->escrow_addresses || !facts->escrow)
-        return err_set(err, ERR_NOMEM, "memory for additional recipients");
-    for (i = 0; i < facts->policy.count; i++) {
-        const conf_list list = facts->recipients[i].rule->encrypt_also;
+    for (size_t i = 0; i < facts->policy.count; i++) {
+        const struct conf_rule *rule = facts->recipients[i].rule;
 
-        if (i > 0 && facts->recipients[i].rule == facts->recipients[i - 1].rule)
+        if (!facts_encrypts(rule, &message->choice) ||
+            (i > 0 && rule == facts->recipients[i - 1].rule))
             continue;
-        for (j = 0; list[j]; j++) {
-            for (k = 0; k < facts->escrow_count; k++) {
-                if (strcmp(facts->escrow_addresses[k], list[j]) == 0)
-                    break;
-            }
-            if (k < facts->escrow_count)
-                continue;
-            if (facts->escrow_count == FLOW_LIMIT_ESCROW)
-                return err_set(err, ERR_LIMIT, "encrypt_also names more than %d addresses",
-                               FLOW_LIMIT_ESCROW);
-            facts->escrow_addresses[facts->escrow_count++] = list[j];
-        }
+        for (size_t k = 0; code == ERR_OK && rule->encrypt_also[k]; k++)
+            code =
+                flow_beside_add(&facts->escrow, &facts->escrow_count, rule->encrypt_also[k], err);
     }
-    return ERR_OK;
+    return code;
 }
 
 /* One additional recipient: his ticket, NULL where his address is none. */
@@ -385,7 +391,7 @@ facts_ask_escrow(struct flow_message *message, struct flow_facts *facts, size_t 
     char formatted[MIME_ADDRESS_SIZE];
     struct err found = ERR_INIT;
     enum err_code code =
-        mime_address_format(span_str(facts->escrow_addresses[index]), formatted, &found);
+        mime_address_format(span_str(facts->escrow[index].address), formatted, &found);
 
     *out = NULL;
     if (code == ERR_PERM || code == ERR_LIMIT)
@@ -402,29 +408,22 @@ facts_ask_escrow(struct flow_message *message, struct flow_facts *facts, size_t 
 static enum err_code
 facts_load_escrow(struct flow_message *message, struct flow_facts *facts, struct err *err)
 {
-    enum err_code code = facts_find_escrow(facts, err);
+    enum err_code code = facts_find_escrow(message, facts, err);
 
     for (size_t i = 0; code == ERR_OK && i < facts->escrow_count; i++) {
+        struct flow_beside *beside = &facts->escrow[i];
         struct flow_resolve_ticket *ticket = NULL;
-        enum policy_known known = POLICY_NO;
         const char *text = "not an address that a certificate could name";
 
+        beside->known = POLICY_NO;
         code = facts_ask_escrow(message, facts, i, &ticket, err);
         if (code == ERR_OK && ticket) {
-            code = facts_wait(facts, ticket, &facts->escrow[i], err);
-            known = facts->escrow[i] ? facts->escrow[i]->known : POLICY_UNKNOWN;
-            text = facts->escrow[i] ? facts->escrow[i]->lookup.answer.text : facts_late;
+            code = facts_wait(facts, ticket, &beside->finding, err);
+            beside->known = beside->finding ? beside->finding->known : POLICY_UNKNOWN;
+            text = beside->finding ? beside->finding->lookup.answer.text : facts_late;
         }
-        if (code != ERR_OK || known == POLICY_YES)
-            continue;
-        /* A certain "no" weighs less than a question that is still open. */
-        if (facts->policy.escrow != POLICY_UNKNOWN)
-            facts->policy.escrow = known;
-        if (!facts->escrow_text[0])
-            snprintf(facts->escrow_text, sizeof(facts->escrow_text), "%.100s: %.180s",
-                     facts->escrow_addresses[i], text);
+        snprintf(beside->text, sizeof(beside->text), "%.100s: %.180s", beside->address, text);
     }
-    facts->policy.escrow_text = facts->escrow_text;
     return code;
 }
 
@@ -465,7 +464,7 @@ facts_start_all(struct flow_message *message, struct flow_facts *facts, struct e
     for (size_t i = 0; code == ERR_OK && i < message->count; i++) {
         struct flow_recipient *recipient = &message->recipients[i];
 
-        if (facts_asks(recipient, recipient->rule, facts->needs.certificates))
+        if (facts_asks(recipient, recipient->rule, &message->choice, facts->needs.certificates))
             code = facts_forgive_busy(
                 facts_start_recipient(message, recipient, recipient->rule, err), err);
         else
@@ -481,7 +480,7 @@ facts_start_all(struct flow_message *message, struct flow_facts *facts, struct e
         code = facts_forgive_busy(facts_ask(message, facts, &question, &ticket, err), err);
     }
     if (code == ERR_OK && facts->needs.certificates)
-        code = facts_find_escrow(facts, err);
+        code = facts_find_escrow(message, facts, err);
     for (size_t i = 0; code == ERR_OK && i < facts->escrow_count; i++)
         code = facts_forgive_busy(facts_ask_escrow(message, facts, i, &ticket, err), err);
     return code;
@@ -520,13 +519,14 @@ facts_load_recipients(struct flow_message *message, struct flow_facts *facts, st
     for (size_t i = 0; code == ERR_OK && i < message->count; i++) {
         struct flow_recipient *recipient = &message->recipients[i];
 
-        if (facts_asks(recipient, recipient->rule, certificates))
+        if (facts_asks(recipient, recipient->rule, &message->choice, certificates))
             code = facts_start_recipient(message, recipient, recipient->rule, err);
     }
     for (size_t i = 0; code == ERR_OK && i < message->count; i++) {
         struct flow_recipient *recipient = &message->recipients[i];
 
-        if (certificates || facts_asks(recipient, recipient->rule, false))
+        if (certificates ? facts_encrypts(recipient->rule, &message->choice) || recipient->ticket
+                         : facts_asks(recipient, recipient->rule, &message->choice, false))
             code = facts_load_recipient(message, facts, recipient, err);
     }
     return code == ERR_OK ? flow_people_load(message, facts, err) : code;
@@ -574,6 +574,7 @@ flow_facts_load(struct flow_message *message, struct flow_facts *facts, int64_t 
         code = facts_load_escrow(message, facts, err);
     if (code == ERR_OK && (facts->needs.signing || facts->needs.certificates))
         code = facts_load_self(message, facts, err);
+    flow_beside_load(facts);
     facts->policy.people_limit = SMIME_ENCRYPT_RECIPIENTS - facts->escrow_count - 1;
     if (code == ERR_OK)
         code = facts_check_deadline(deadline_ms, err);

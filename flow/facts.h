@@ -14,6 +14,7 @@
 #ifndef FLOW_FACTS_H
 #define FLOW_FACTS_H
 
+#include "flow/beside.h"
 #include "flow/finding.h"
 #include "flow/structure.h"
 #include "policy/outbound.h"
@@ -21,8 +22,6 @@
 struct flow_message;
 struct flow_person;
 struct flow_resolve_ticket;
-
-enum { FLOW_LIMIT_ESCROW = 100 };
 
 struct flow_facts {
     struct policy_outbound_facts policy;
@@ -33,15 +32,14 @@ struct flow_facts {
     /* Borrowed from the tickets; NULL: not asked, or not there in time. */
     const struct flow_finding *signing;       /* keys for From */
     const struct directory_candidate *signer; /* the one of these that signs; NULL: none */
-    const struct flow_finding *domain;        /* keys for sign_as */
     const struct flow_finding *self;          /* the sender's own encryption certificate */
     bool self_asked;
-    const struct flow_finding **escrow; /* one for each additional recipient */
-    const char **escrow_addresses;      /* borrowed from the configuration */
+    struct flow_beside *escrow; /* one for each additional recipient (encrypt_also) */
     size_t escrow_count;
+    struct flow_beside *domains; /* keys for each sign_as, where they were asked for */
+    size_t domain_count;
     struct flow_resolve_ticket **tickets; /* of all of these, and of members */
     size_t ticket_count, ticket_cap;
-    char escrow_text[300];
 };
 
 /* At RCPT: begins to look up a recipient by the rule that holds for him if From is the envelope

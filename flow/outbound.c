@@ -75,6 +75,7 @@ flow_outbound_free(struct flow_outbound **outbound)
     spool_free(&old->spool);
     buf_free(&old->entity_header);
     free(old->recipients);
+    free(old->order);
     free(old);
 }
 
@@ -150,8 +151,9 @@ static enum err_code
 outbound_load_recipients(struct flow_message *message, struct err *err)
 {
     struct flow_outbound *outbound = message->outbound;
-    enum err_code code = flow_people_get_certificates(
-        message, &outbound->facts, &outbound->recipients, &outbound->recipient_count, err);
+    enum err_code code =
+        flow_people_get_certificates(&outbound->facts, &outbound->decision.plan, 0,
+                                     &outbound->recipients, &outbound->recipient_count, err);
 
     if (code != ERR_OK)
         return code;
@@ -165,49 +167,59 @@ outbound_load_recipients(struct flow_message *message, struct err *err)
 static void
 outbound_describe(struct flow_message *message, const struct pki_key *key)
 {
-    const struct policy_outbound_decision *decision = &message->outbound->decision;
+    const struct policy_copy *copy = &message->outbound->decision.plan.copies[0];
     struct flow_outcome *outcome = &message->outcome;
     const struct pki_certificate_facts *facts;
 
-    outcome->action = !decision->encrypt ? "sign" : decision->sign ? "sign+encrypt" : "encrypt";
-    if (decision->encrypt)
-        outcome->cipher = smime_cipher_name(flow_names_cipher(decision->encrypt_rule->cipher));
-    if (!decision->sign)
+    outcome->action = !copy->encrypt ? "sign" : copy->sign ? "sign+encrypt" : "encrypt";
+    if (copy->encrypt)
+        outcome->cipher = smime_cipher_name(flow_names_cipher(copy->algorithms.cipher));
+    if (!copy->sign)
         return;
-    outcome->digest = smime_digest_name(flow_names_digest(decision->sign_rule->digest));
-    outcome->format = decision->opaque ? "opaque" : "clear";
-    if (decision->opaque && decision->sign_rule->sign_format == CONF_SIGN_CLEAR)
+    outcome->digest = smime_digest_name(flow_names_digest(copy->algorithms.digest));
+    outcome->format = copy->opaque ? "opaque" : "clear";
+    if (copy->opaque && copy->sign_rule->sign_format == CONF_SIGN_CLEAR)
         outcome->note = "only-opaque";
     facts = pki_certificate_get(key->certificate);
-    if (decision->domain_signature && facts->addresses && facts->addresses[0])
+    if (copy->domain_signature && facts->addresses && facts->addresses[0])
         snprintf(outcome->signer, sizeof(outcome->signer), "%s", facts->addresses[0]);
+}
+
+/* The pair that signs a copy: the sender's, or that of the domain. */
+static const struct directory_candidate *
+outbound_find_signer(const struct flow_facts *facts, const struct policy_copy *copy)
+{
+    const struct flow_beside *domain;
+
+    if (!copy->domain_signature)
+        return facts->signer;
+    domain = flow_beside_find(facts->domains, facts->domain_count, copy->sign_rule->sign_as);
+    return domain && domain->finding ? domain->finding->lookup.selected : NULL;
 }
 
 static enum err_code
 outbound_protect(struct flow_message *message, struct err *err)
 {
     struct flow_outbound *outbound = message->outbound;
-    const struct policy_outbound_decision *decision = &outbound->decision;
-    const struct flow_finding *domain = outbound->facts.domain;
-    const struct directory_candidate *signer = !decision->domain_signature ? outbound->facts.signer
-                                               : domain                    ? domain->lookup.selected
-                                                                           : NULL;
+    const struct policy_copy *copy = &outbound->decision.plan.copies[0];
+    const struct directory_candidate *signer =
+        copy->sign ? outbound_find_signer(&outbound->facts, copy) : NULL;
     enum err_code code = ERR_OK;
     struct flow_protect_args args = {
-        .decision = decision,
+        .copy = copy,
         .scan = outbound->scan,
         .spool = outbound->spool,
         .entity_header = buf_span(&outbound->entity_header),
         .signing_time = clock_now_s(),
     };
 
-    if (decision->sign && (!signer || !signer->key))
+    if (copy->sign && (!signer || !signer->key))
         return err_set(err, ERR_BUG, "a signature was decided upon without a key");
-    args.key = decision->sign ? signer->key : NULL;
+    args.key = copy->sign ? signer->key : NULL;
     /* encryptionKeyPreference names the sender's own certificate, never one beside a domain's. */
-    if (flow_facts_self(&outbound->facts) == POLICY_YES && !decision->domain_signature)
+    if (flow_facts_self(&outbound->facts) == POLICY_YES && !copy->domain_signature)
         args.own = outbound->facts.self->lookup.selected->certificate;
-    if (decision->encrypt) {
+    if (copy->encrypt) {
         code = outbound_load_recipients(message, err);
         args.recipients = outbound->recipients;
         args.count = outbound->recipient_count;
@@ -271,10 +283,19 @@ outbound_act(struct flow_message *message, struct flow_answer *answer)
 {
     struct flow_outbound *outbound = message->outbound;
     const struct policy_outbound_decision *decision = &outbound->decision;
+    const struct policy_plan *plan = &decision->plan;
     struct err err = ERR_INIT;
 
     if (decision->action == POLICY_REFUSE || decision->action == POLICY_DEFER) {
         flow_reply_set(answer, decision->code, decision->enhanced, decision->text);
+        return;
+    }
+    if (plan->copy_count > 1 || plan->returned_count > 0) {
+        (void)err_set(&err, ERR_BUG,
+                      "%zu copies and %zu recipients to be returned, and nobody "
+                      "here makes them",
+                      plan->copy_count, plan->returned_count);
+        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
         return;
     }
     if (flow_people_edit(message, &message->edits, &err) != ERR_OK) {
@@ -291,7 +312,7 @@ outbound_act(struct flow_message *message, struct flow_answer *answer)
         flow_state_fail(message, &outbound->scan_err, FLOW_PHASE_STRUCTURE, answer);
         return;
     }
-    if (decision->encrypt && flow_facts_self(&outbound->facts) == POLICY_UNKNOWN) {
+    if (plan->copies[0].encrypt && flow_facts_self(&outbound->facts) == POLICY_UNKNOWN) {
         const struct flow_finding *self = outbound->facts.self;
 
         (void)err_set_reason(&err, ERR_TEMP, self ? self->reason : "deadline",
@@ -341,8 +362,16 @@ void
 flow_outbound_finish(struct flow_message *message, struct flow_answer *answer)
 {
     struct flow_outbound *outbound = message->outbound;
+    struct err err = ERR_INIT;
 
-    policy_outbound_decide(&outbound->facts.policy, &outbound->decision);
+    free(outbound->order);
+    outbound->order = calloc(outbound->facts.policy.count + 1, sizeof *outbound->order);
+    if (!outbound->order) {
+        (void)err_set(&err, ERR_NOMEM, "memory for the plan of a message");
+        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
+        return;
+    }
+    policy_outbound_decide(&outbound->facts.policy, outbound->order, &outbound->decision);
     outbound->decided = true;
     outbound_note_decision(message);
     outbound_act(message, answer);

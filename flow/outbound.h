@@ -27,6 +27,7 @@ struct flow_outbound {
     struct flow_structure structure;
     struct flow_facts facts;
     struct policy_outbound_decision decision;
+    size_t *order; /* of decision.plan */
     bool decided;
     struct pki_certificate **recipients; /* one per RecipientInfo; borrowed from the lookups */
     size_t recipient_count;

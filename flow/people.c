@@ -25,6 +25,18 @@ finding_text(const struct flow_finding *finding)
     return finding ? finding->lookup.answer.text : "";
 }
 
+static enum policy_key
+finding_key(const struct flow_finding *finding)
+{
+    const struct directory_candidate *selected = finding ? finding->lookup.selected : NULL;
+    const char *algorithm =
+        selected ? pki_certificate_get(selected->certificate)->key_algorithm : NULL;
+
+    if (!algorithm)
+        return POLICY_KEY_UNKNOWN;
+    return strcmp(algorithm, "rsa") == 0 ? POLICY_KEY_RSA : POLICY_KEY_EC;
+}
+
 static enum policy_known
 member_known(const struct flow_recipient *recipient, size_t index)
 {
@@ -145,6 +157,7 @@ add_recipient(struct flow_facts *facts, const struct flow_recipient *recipient)
                    .reason = recipient->reason,
                    .text = recipient->text ? recipient->text : finding_text(finding),
                    .members = group ? finding->member_count : 0,
+                   .key = group ? POLICY_KEY_UNKNOWN : finding_key(finding),
                });
 }
 
@@ -174,6 +187,7 @@ add_members(const struct flow_message *message, struct flow_facts *facts,
                 .reason = finding ? finding->reason : "deadline",
                 .text = finding_text(finding),
                 .replaces = true,
+                .key = finding_key(finding),
             });
     }
     return ERR_OK;
@@ -287,24 +301,56 @@ list_sort(struct list *list)
     list->count = kept;
 }
 
-enum err_code
-flow_people_get_certificates(const struct flow_message *message, const struct flow_facts *facts,
-                             struct pki_certificate ***out, size_t *count, struct err *err)
+/* The additional recipients of the rules of these recipients, each once. */
+static size_t
+list_add_escrow(struct list *list, const struct flow_facts *facts, const size_t *order,
+                size_t count, struct err *err)
 {
-    size_t promised = policy_outbound_count(&facts->policy) + facts->escrow_count;
-    struct list list = { .cap = promised + 1 };
+    size_t added = 0;
+
+    for (size_t k = 0; k < facts->escrow_count && err->code == ERR_OK; k++) {
+        const struct flow_beside *beside = &facts->escrow[k];
+        bool named = false;
+
+        for (size_t i = 0; !named && i < count; i++) {
+            const conf_list also = facts->recipients[order[i]].rule->encrypt_also;
+
+            for (size_t n = 0; !named && also[n]; n++)
+                named = strcmp(also[n], beside->address) == 0;
+        }
+        if (named && list_add(list, beside->finding, beside->address, err) == ERR_OK)
+            added++;
+    }
+    return added;
+}
+
+enum err_code
+flow_people_get_certificates(const struct flow_facts *facts, const struct policy_plan *plan,
+                             size_t copy, struct pki_certificate ***out, size_t *count,
+                             struct err *err)
+{
+    const size_t *order = plan->order + plan->copies[copy].first;
+    size_t members = plan->copies[copy].count, promised = 0;
+    struct list list = { .cap = 0 };
     enum err_code code = ERR_OK;
 
-    (void)message;
     *out = NULL;
     *count = 0;
+    for (size_t i = 0; i < members; i++) {
+        const struct policy_recipient *recipient = &facts->recipients[order[i]];
+
+        promised += recipient->members > 0 ? recipient->members : 1;
+    }
+    list.cap = promised + facts->escrow_count + 1;
     list.list = calloc(list.cap, sizeof *list.list);
     if (!list.list)
         return no_memory(err);
-    for (size_t i = 0; code == ERR_OK && i < facts->policy.count; i++)
-        code = list_add_person(&list, &facts->people[i], &facts->recipients[i], err);
-    for (size_t i = 0; code == ERR_OK && i < facts->escrow_count; i++)
-        code = list_add(&list, facts->escrow[i], facts->escrow_addresses[i], err);
+    for (size_t i = 0; code == ERR_OK && i < members; i++)
+        code = list_add_person(&list, &facts->people[order[i]], &facts->recipients[order[i]], err);
+    if (code == ERR_OK) {
+        promised += list_add_escrow(&list, facts, order, members, err);
+        code = err->code;
+    }
     /* Everybody whom policy was told of, and nobody else. */
     if (code == ERR_OK && list.count != promised)
         code = err_set(err, ERR_BUG, "%zu certificates for %zu people", list.count, promised);

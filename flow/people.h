@@ -3,8 +3,9 @@
  *
  * flow/facts asks; here the answers become what policy reads: one recipient for each address of the
  * envelope, with a group that is kept as one, and the members of a group that is replaced as many.
- * And when policy has decided to encrypt: the list of certificates, one for each person, compared
- * with the number of people that policy was told of, so that nobody is left out silently.
+ * And when policy has decided to encrypt a copy: the list of certificates, one for each person of
+ * it, compared with the number of people that policy was told of, so that nobody is left out
+ * silently.
  *
  * Holds pointers into the findings of the message. One thread.
  */
@@ -25,11 +26,11 @@ struct flow_person {
 ERR_CHECKED enum err_code flow_people_load(struct flow_message *message, struct flow_facts *facts,
                                            struct err *err);
 
-/* The certificates of all people, of the additional recipients, and the sender's where he has one:
- * each once, in *out (free it; the certificates are borrowed from the findings). ERR_BUG when
- * somebody whom policy counted is without one. */
-ERR_CHECKED enum err_code flow_people_get_certificates(const struct flow_message *message,
-                                                       const struct flow_facts *facts,
+/* The certificates of all people of one copy of the plan, of the additional recipients of their
+ * rules, and the sender's where he has one: each once, in *out (free it; the certificates are
+ * borrowed from the findings). ERR_BUG when somebody whom policy counted is without one. */
+ERR_CHECKED enum err_code flow_people_get_certificates(const struct flow_facts *facts,
+                                                       const struct policy_plan *plan, size_t copy,
                                                        struct pki_certificate ***out, size_t *count,
                                                        struct err *err);
 

@@ -70,16 +70,16 @@ static enum err_code
 protect_add_sign(struct flow_protect *protect, const struct flow_protect_args *args,
                  struct stage **first, struct err *err)
 {
-    const struct policy_outbound_decision *decision = args->decision;
+    const struct policy_copy *copy = args->copy;
     struct smime_entity_header header = { 0 };
     struct stage *stage = NULL;
     enum err_code code;
     struct smime_sign_args sign = {
         .key = args->key,
         .encryption = args->own,
-        .opaque = decision->opaque,
-        .digest = flow_names_digest(decision->sign_rule->digest),
-        .signature = flow_names_signature(decision->sign_rule->rsa_signature),
+        .opaque = copy->opaque,
+        .digest = flow_names_digest(copy->algorithms.digest),
+        .signature = flow_names_signature(copy->algorithms.rsa_signature),
         .signing_time = args->signing_time,
     };
 
@@ -99,17 +99,17 @@ static enum err_code
 protect_build(struct flow_protect *protect, const struct flow_protect_args *args,
               struct stage **first, struct err *err)
 {
-    const struct policy_outbound_decision *decision = args->decision;
-    bool clear = decision->sign && !decision->opaque;
+    const struct policy_copy *copy = args->copy;
+    bool clear = copy->sign && !copy->opaque;
     struct stage *stage = NULL;
     enum err_code code = ERR_OK;
 
-    if (decision->encrypt) {
+    if (copy->encrypt) {
         struct smime_encrypt_args encrypt = {
             .recipients = args->recipients,
             .count = args->count,
-            .cipher = flow_names_cipher(decision->encrypt_rule->cipher),
-            .transport = flow_names_transport(decision->encrypt_rule->key_transport),
+            .cipher = flow_names_cipher(copy->algorithms.cipher),
+            .transport = flow_names_transport(copy->algorithms.key_transport),
         };
 
         code = smime_encrypt_new(&encrypt, *first, &stage, &protect->header, err);
@@ -117,7 +117,7 @@ protect_build(struct flow_protect *protect, const struct flow_protect_args *args
             return code;
         *first = protect->encrypt = stage;
     }
-    if (decision->sign)
+    if (copy->sign)
         code = protect_add_sign(protect, args, first, err);
     if (code == ERR_OK)
         code =
@@ -146,8 +146,8 @@ flow_protect_new(const struct flow_protect_args *args, struct flow_protect **out
     protect->spool = args->spool;
     protect->entity_header = args->entity_header;
     buf_init(&protect->inner_header, PROTECT_LIMIT_HEADER);
-    if ((args->decision->sign && !args->key) || (args->decision->encrypt && args->count == 0) ||
-        (!args->decision->sign && !args->decision->encrypt))
+    if ((args->copy->sign && !args->key) || (args->copy->encrypt && args->count == 0) ||
+        (!args->copy->sign && !args->copy->encrypt))
         code = err_set(err, ERR_BUG, "protection without key or recipients");
     else
         code = protect_build(protect, args, &protect->chain, err);

@@ -17,7 +17,7 @@
 #include "flow/edits.h"
 #include "mime/canonical.h"
 #include "mime/header.h"
-#include "policy/outbound.h"
+#include "policy/plan.h"
 #include "smime/encrypt.h"
 #include "smime/sign.h"
 #include "util/spool.h"
@@ -25,14 +25,14 @@
 struct flow_protect;
 
 struct flow_protect_args {
-    const struct policy_outbound_decision *decision; /* read by new only */
-    const struct mime_scan *scan;                    /* borrowed until free */
-    const struct spool *spool;                       /* borrowed until free */
-    struct span entity_header;                       /* with the empty line; borrowed until free */
-    const struct pki_key *key;                       /* decision->sign; borrowed until free */
+    const struct policy_copy *copy;    /* read by new only */
+    const struct mime_scan *scan;      /* borrowed until free */
+    const struct spool *spool;         /* borrowed until free */
+    struct span entity_header;         /* with the empty line; borrowed until free */
+    const struct pki_key *key;         /* copy->sign; borrowed until free */
     const struct pki_certificate *own; /* the signer's encryption certificate, or NULL */
     time_t signing_time;
-    struct pki_certificate *const *recipients; /* decision->encrypt; borrowed until free */
+    struct pki_certificate *const *recipients; /* copy->encrypt; borrowed until free */
     size_t count;
 };
 

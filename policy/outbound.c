@@ -2,27 +2,10 @@
 
 #include <string.h>
 
+#include "policy/obstacle.h"
 #include "policy/refusal.h"
 #include "policy/rule.h"
-
-/* What the rules of all recipients say together, before anything was asked. */
-struct wishes {
-    const struct conf_rule *sign;    /* NULL: nobody wants a signature, or there is one already */
-    const struct conf_rule *encrypt; /* NULL: nobody wants encryption, or it is there already */
-    /* The first recipient whose rule says so; NULL: none. */
-    const struct policy_recipient *protect;  /* smime = yes */
-    const struct policy_recipient *off;      /* smime = no */
-    const struct policy_recipient *sign_for; /* he is why there is a signature */
-    const struct policy_recipient *always;   /* encrypt = always, and it is not yet */
-    const struct policy_recipient *never;    /* encrypt = never */
-};
-
-/* Does the message as it came already satisfy this rule's wish for encryption? */
-static bool
-outbound_is_encrypted(const struct policy_outbound_facts *facts, const struct conf_rule *rule)
-{
-    return facts->already_encrypted || (facts->pgp_encrypted && rule->pgp_is_encrypted);
-}
+#include "policy/treatment.h"
 
 /* What the rule says about encryption, with the sender's choice. */
 static enum conf_encrypt
@@ -70,7 +53,7 @@ policy_outbound_encrypt_rule(const struct policy_outbound_facts *facts)
         const struct conf_rule *rule = facts->recipients[i].rule;
 
         if (!rule->smime || outbound_encrypts(facts, rule) == CONF_ENCRYPT_NEVER ||
-            outbound_is_encrypted(facts, rule))
+            policy_treatment_is_encrypted(facts, rule))
             continue;
         if (best == NULL || outbound_encrypts(facts, rule) > outbound_encrypts(facts, best))
             best = rule;
@@ -78,68 +61,13 @@ policy_outbound_encrypt_rule(const struct policy_outbound_facts *facts)
     return best;
 }
 
-/* Is the message sealed for every recipient who has a say, so that a signature around it would only
- * hide what its author made? PGP counts where every rule says so. */
-static bool
-outbound_is_sealed(const struct policy_outbound_facts *facts)
-{
-    bool sealed = facts->already_encrypted;
-
-    for (size_t i = 0; !sealed && i < facts->count; i++) {
-        const struct conf_rule *rule = facts->recipients[i].rule;
-
-        if (rule->smime && !outbound_is_encrypted(facts, rule))
-            return false;
-        sealed = i + 1 == facts->count;
-    }
-    return sealed;
-}
-
-static void
-outbound_first_of(const struct policy_recipient **slot, const struct policy_recipient *recipient)
-{
-    if (*slot == NULL)
-        *slot = recipient;
-}
-
-static void
-outbound_wishes(const struct policy_outbound_facts *facts, struct wishes *out)
-{
-    *out = (struct wishes){ .encrypt = policy_outbound_encrypt_rule(facts) };
-    if (!facts->already_signed && !outbound_is_sealed(facts))
-        out->sign = policy_outbound_sign_rule(facts);
-    for (size_t i = 0; i < facts->count; i++) {
-        const struct policy_recipient *recipient = &facts->recipients[i];
-        const struct conf_rule *rule = recipient->rule;
-
-        if (!rule->smime) {
-            outbound_first_of(&out->off, recipient);
-            continue;
-        }
-        outbound_first_of(&out->protect, recipient);
-        if (rule == out->sign)
-            outbound_first_of(&out->sign_for, recipient);
-        if (outbound_encrypts(facts, rule) == CONF_ENCRYPT_NEVER)
-            outbound_first_of(&out->never, recipient);
-        if (outbound_encrypts(facts, rule) == CONF_ENCRYPT_ALWAYS &&
-            !outbound_is_encrypted(facts, rule))
-            outbound_first_of(&out->always, recipient);
-    }
-}
-
-/* May the one copy be encrypted, as far as rules can tell? */
-static bool
-outbound_may_encrypt(const struct wishes *wishes)
-{
-    return wishes->encrypt != NULL && wishes->off == NULL && wishes->never == NULL;
-}
-
 /* Mail that is protected needs a sender who is who he says; and so does all mail where a rule
  * chooses by sender, since a false From would choose another one. */
 static bool
-outbound_asks_identity(const struct policy_outbound_facts *facts, const struct wishes *wishes)
+outbound_asks_identity(const struct policy_outbound_facts *facts,
+                       const struct policy_treatments *all)
 {
-    return wishes->protect != NULL || (facts->count > 0 && policy_rule_asks_sender(facts->conf));
+    return all->protect != NULL || (facts->count > 0 && policy_rule_asks_sender(facts->conf));
 }
 
 bool
@@ -180,62 +108,50 @@ outbound_asks_groups(const struct policy_outbound_facts *facts)
     return false;
 }
 
+/* One copy for all, and rules alone rule it out. */
+static bool
+outbound_conflicts(const struct policy_treatments *all)
+{
+    return all->joined && ((all->always != NULL && (all->off != NULL || all->never != NULL)) ||
+                           (all->sign_for != NULL && all->off != NULL));
+}
+
 void
 policy_outbound_needs(const struct policy_outbound_facts *facts, struct policy_outbound_needs *out)
 {
-    struct wishes wishes;
+    struct policy_treatments all;
+    bool conflict, considers;
 
-    outbound_wishes(facts, &wishes);
+    policy_treatment_init(facts, &all);
+    conflict = outbound_conflicts(&all);
+    considers = all.joined ? all.considers || all.must != NULL : all.wants != NULL;
     *out = (struct policy_outbound_needs){
-        .signing = wishes.sign != NULL && wishes.off == NULL,
-        .certificates = outbound_may_encrypt(&wishes),
+        .signing = !conflict && (all.sign_for != NULL || all.in_place != NULL),
+        .certificates = !conflict && considers,
         .groups = outbound_asks_groups(facts),
-        .identity = outbound_asks_identity(facts, &wishes) &&
+        .identity = outbound_asks_identity(facts, &all) &&
                     facts->conf->global.sender_identity != CONF_IDENTITY_OFF,
     };
-}
-
-static const char *
-outbound_text(const char *text)
-{
-    return text != NULL ? text : "";
-}
-
-static const char *
-outbound_sender(const struct policy_outbound_facts *facts)
-{
-    return facts->from != NULL ? facts->from : "the sender";
-}
-
-/* The first recipient whose certificate is in that state; NULL: none. */
-static const struct policy_recipient *
-outbound_first(const struct policy_outbound_facts *facts, enum policy_known known)
-{
-    for (size_t i = 0; i < facts->count; i++) {
-        if (facts->recipients[i].certificate == known)
-            return &facts->recipients[i];
-    }
-    return NULL;
 }
 
 /* ---- the questions, in order; each returns true when it decided --------------------------------
  */
 
 static bool
-outbound_decide_identity(const struct policy_outbound_facts *facts, const struct wishes *wishes,
-                         struct policy_outbound_decision *out)
+outbound_decide_identity(const struct policy_outbound_facts *facts,
+                         const struct policy_treatments *all, struct policy_outbound_decision *out)
 {
     bool unknown = facts->identity == POLICY_IDENTITY_UNKNOWN;
     const char *text = facts->identity_text;
 
-    if (facts->identity == POLICY_IDENTITY_OK || !outbound_asks_identity(facts, wishes) ||
+    if (facts->identity == POLICY_IDENTITY_OK || !outbound_asks_identity(facts, all) ||
         facts->conf->global.sender_identity != CONF_IDENTITY_ENFORCE)
         return false;
     if (text == NULL || text[0] == '\0')
         text = unknown ? "the sender cannot be identified now; try again later"
                        : "the sender is not who the message says; correct From";
     policy_refusal_set(out, unknown ? POLICY_DEFER : POLICY_REFUSE, facts->identity_reason,
-                       wishes->protect ? wishes->protect->rule : facts->recipients[0].rule);
+                       all->protect ? all->protect->rule : facts->recipients[0].rule);
     policy_refusal_write(out, (const char *[]){ text, NULL });
     return true;
 }
@@ -261,7 +177,7 @@ outbound_decide_choice(const struct policy_outbound_facts *facts,
         const char *what = policy_choice_forbidden(recipient->rule, &facts->choice);
 
         if (what == NULL || recipient->rule->forbidden_choice == CONF_FORBIDDEN_IGNORE ||
-            outbound_is_encrypted(facts, recipient->rule) ||
+            policy_treatment_is_encrypted(facts, recipient->rule) ||
             (facts->already_signed && strcmp(what, "signed") == 0))
             continue;
         policy_refusal_set(out, POLICY_REFUSE, "choice-forbidden", recipient->rule);
@@ -276,191 +192,89 @@ outbound_decide_choice(const struct policy_outbound_facts *facts,
 
 /* What no answer of anybody could change. */
 static bool
-outbound_decide_conflict(const struct wishes *wishes, struct policy_outbound_decision *out)
+outbound_decide_conflict(const struct policy_treatments *all, struct policy_outbound_decision *out)
 {
-    if (wishes->always != NULL && wishes->off != NULL)
-        policy_refusal_copies(out, wishes->always, "must get it encrypted", wishes->off,
-                              "as it is");
-    else if (wishes->always != NULL && wishes->never != NULL)
-        policy_refusal_copies(out, wishes->always, "must get it encrypted", wishes->never,
-                              "must not");
-    else if (wishes->sign != NULL && wishes->off != NULL)
-        policy_refusal_copies(out, wishes->sign_for, "must get it signed", wishes->off, "as it is");
+    if (!outbound_conflicts(all))
+        return false;
+    if (all->always != NULL && all->off != NULL)
+        policy_refusal_copies(out, all->always, "must get it encrypted", all->off, "as it is");
+    else if (all->always != NULL && all->never != NULL)
+        policy_refusal_copies(out, all->always, "must get it encrypted", all->never, "must not");
     else
-        return false;
+        policy_refusal_copies(out, all->sign_for, "must get it signed", all->off, "as it is");
     return true;
 }
 
-static bool
-outbound_decide_unknown(const struct policy_outbound_facts *facts, const struct wishes *wishes,
-                        struct policy_outbound_decision *out)
-{
-    const struct policy_recipient *first = outbound_first(facts, POLICY_UNKNOWN);
-
-    if (outbound_may_encrypt(wishes) && first != NULL) {
-        policy_refusal_set(out, POLICY_DEFER, first->reason, first->rule);
-        policy_refusal_list(out, facts, POLICY_UNKNOWN,
-                            "certificates cannot be checked at the moment: ", "; try again later");
-        return true;
-    }
-    if (outbound_may_encrypt(wishes) && facts->escrow == POLICY_UNKNOWN) {
-        policy_refusal_set(out, POLICY_DEFER, "escrow-unknown", wishes->encrypt);
-        policy_refusal_write(
-            out, (const char *[]){ "an additional recipient's certificate cannot be checked: ",
-                                   outbound_text(facts->escrow_text), "; try again later", NULL });
-        return true;
-    }
-    if (wishes->sign == NULL)
-        return false;
-    if (facts->signing == POLICY_UNKNOWN ||
-        (facts->signing == POLICY_NO && facts->domain_signing == POLICY_UNKNOWN &&
-         wishes->sign->no_signing_certificate == CONF_NO_SIGNING_DOMAIN)) {
-        policy_refusal_set(out, POLICY_DEFER, facts->signing_reason, wishes->sign);
-        policy_refusal_write(
-            out, (const char *[]){ "the signing certificate of ", outbound_sender(facts),
-                                   " cannot be checked: ", outbound_text(facts->signing_text),
-                                   "; try again later", NULL });
-        return true;
-    }
-    return false;
-}
-
-/* More than one recipient, and one whom the header does not name: his RecipientInfo would tell the
- * others. A group is more than one. */
-static const struct policy_recipient *
-outbound_hidden(const struct policy_outbound_facts *facts)
-{
-    for (size_t i = 0; i < facts->count; i++) {
-        if ((facts->count > 1 || facts->recipients[i].members > 1) &&
-            !facts->recipients[i].in_header)
-            return &facts->recipients[i];
-    }
-    return NULL;
-}
-
-static bool
-outbound_decide_encrypt(const struct policy_outbound_facts *facts, const struct wishes *wishes,
-                        struct policy_outbound_decision *out)
-{
-    const struct policy_recipient *missing = outbound_first(facts, POLICY_NO);
-    const struct policy_recipient *hidden = outbound_hidden(facts);
-
-    if (!outbound_may_encrypt(wishes))
-        return false;
-    if (wishes->always == NULL && (missing != NULL || facts->escrow == POLICY_NO))
-        return false; /* if-possible, and it is not */
-    if (missing != NULL) {
-        policy_refusal_set(out, POLICY_REFUSE, missing->reason, wishes->encrypt);
-        policy_refusal_list(out, facts, POLICY_NO,
-                            "must be encrypted, and there is no valid certificate for ",
-                            "; send without them, or ask them or your administrator for a "
-                            "certificate");
-        return true;
-    }
-    if (facts->escrow == POLICY_NO) {
-        policy_refusal_set(out, POLICY_REFUSE, "escrow-no-certificate", wishes->encrypt);
-        policy_refusal_write(out, (const char *[]){ "must be encrypted to an additional recipient "
-                                                    "without a valid certificate: ",
-                                                    outbound_text(facts->escrow_text),
-                                                    "; tell your administrator", NULL });
-        return true;
-    }
-    if (facts->people_limit > 0 && policy_outbound_count(facts) > facts->people_limit) {
-        policy_refusal_set(out, POLICY_REFUSE, "too-many-recipients", wishes->encrypt);
-        policy_refusal_write(out, (const char *[]){ "more people than one encrypted copy can be "
-                                                    "made for, members of groups included; send it "
-                                                    "to fewer at a time",
-                                                    NULL });
-        return true;
-    }
-    if (hidden != NULL) {
-        policy_refusal_set(out, POLICY_REFUSE, "copies-needed", wishes->encrypt);
-        policy_refusal_write(
-            out, (const char *[]){ "encrypted mail would show the other recipients that ",
-                                   hidden->address,
-                                   " gets it too; send to Bcc recipients separately", NULL });
-        return true;
-    }
-    out->encrypt = true;
-    return false;
-}
-
-static bool
-outbound_decide_sign(const struct policy_outbound_facts *facts, const struct wishes *wishes,
-                     struct policy_outbound_decision *out)
-{
-    int otherwise;
-
-    if (wishes->sign == NULL)
-        return false;
-    otherwise = wishes->sign->no_signing_certificate;
-    if (facts->signing != POLICY_YES && otherwise == CONF_NO_SIGNING_UNSIGNED)
-        return false;
-    out->sign = true;
-    out->opaque = facts->only_opaque || wishes->sign->sign_format == CONF_SIGN_OPAQUE;
-    if (facts->signing == POLICY_YES)
-        return false;
-    if (otherwise == CONF_NO_SIGNING_DOMAIN && facts->domain_signing == POLICY_YES) {
-        out->domain_signature = true;
-        return false;
-    }
-    policy_refusal_set(out, POLICY_REFUSE, facts->signing_reason, wishes->sign);
-    policy_refusal_write(
-        out, (const char *[]){ "must be signed, and there is no valid signing certificate for ",
-                               outbound_sender(facts),
-                               otherwise == CONF_NO_SIGNING_DOMAIN ? " nor for " : "",
-                               otherwise == CONF_NO_SIGNING_DOMAIN ? wishes->sign->sign_as : "",
-                               ": ", outbound_text(facts->signing_text),
-                               "; ask your administrator for a certificate", NULL });
-    return true;
-}
+/* ---- what leaves -------------------------------------------------------------------------------
+ */
 
 /* Why a message leaves as it came. */
 static const char *
-outbound_pass_reason(const struct policy_outbound_facts *facts, const struct wishes *wishes)
+outbound_pass_reason(const struct policy_outbound_facts *facts, const struct policy_treatments *all)
 {
-    if (wishes->protect == NULL && wishes->off != NULL)
+    if (all->protect == NULL && all->off != NULL)
         return "smime-off";
-    if (outbound_is_sealed(facts) && facts->count > 0)
+    if (policy_treatment_is_sealed(facts) && facts->count > 0)
         return "already-encrypted";
     if (facts->already_signed)
         return "already-signed";
-    if (wishes->sign != NULL)
+    if (all->sign_for != NULL)
         return "unsigned";
-    if (wishes->encrypt != NULL)
+    if (all->wants != NULL)
         return "not-encrypted";
     return "ok";
 }
 
+/* Which rule weighed most: of encryption where something is encrypted, then of signing. */
+static const struct conf_rule *
+outbound_find_rule(const struct policy_outbound_facts *facts, const struct policy_plan *plan)
+{
+    const struct conf_rule *encrypt = policy_outbound_encrypt_rule(facts);
+    const struct conf_rule *sign = facts->already_signed || policy_treatment_is_sealed(facts)
+                                       ? NULL
+                                       : policy_outbound_sign_rule(facts);
+    bool encrypts = plan->copy_count == 0, signs = plan->copy_count == 0;
+
+    for (size_t i = 0; i < plan->copy_count; i++) {
+        encrypts |= plan->copies[i].encrypt;
+        signs |= plan->copies[i].sign;
+    }
+    if (encrypt != NULL && (encrypts || !signs))
+        return encrypt;
+    if (sign != NULL)
+        return sign;
+    return facts->count > 0 ? facts->recipients[0].rule : policy_rule_builtin();
+}
+
+static bool
+outbound_protects(const struct policy_plan *plan)
+{
+    for (size_t i = 0; i < plan->copy_count; i++) {
+        if (plan->copies[i].sign || plan->copies[i].encrypt)
+            return true;
+    }
+    return plan->returned_count > 0;
+}
+
 void
-policy_outbound_decide(const struct policy_outbound_facts *facts,
+policy_outbound_decide(const struct policy_outbound_facts *facts, size_t *order,
                        struct policy_outbound_decision *out)
 {
-    struct wishes wishes;
+    struct policy_treatments all;
 
     memset(out, 0, sizeof *out);
-    outbound_wishes(facts, &wishes);
+    policy_treatment_init(facts, &all);
     out->action = POLICY_PASS;
     out->reason = "ok";
     out->enhanced = "";
-    out->sign_rule = wishes.sign;
-    out->encrypt_rule = wishes.encrypt;
-    out->rule = facts->count > 0 ? facts->recipients[0].rule : policy_rule_builtin();
-    if (wishes.encrypt != NULL)
-        out->rule = wishes.encrypt;
-    else if (wishes.sign != NULL)
-        out->rule = wishes.sign;
-
-    if (outbound_decide_identity(facts, &wishes, out) || outbound_decide_choice(facts, out) ||
-        outbound_decide_conflict(&wishes, out) || outbound_decide_unknown(facts, &wishes, out) ||
-        outbound_decide_encrypt(facts, &wishes, out) || outbound_decide_sign(facts, &wishes, out))
+    out->rule = outbound_find_rule(facts, &out->plan);
+    if (outbound_decide_identity(facts, &all, out) || outbound_decide_choice(facts, out) ||
+        outbound_decide_conflict(&all, out) || policy_obstacle_find(&all, out) ||
+        policy_obstacle_plan(&all, order, out))
         return;
-
-    if (out->sign || out->encrypt) {
+    out->rule = outbound_find_rule(facts, &out->plan);
+    if (outbound_protects(&out->plan))
         out->action = POLICY_PROTECT;
-        if (!out->encrypt && wishes.sign != NULL)
-            out->rule = wishes.sign;
-        return;
-    }
-    out->reason = outbound_pass_reason(facts, &wishes);
+    else
+        out->reason = outbound_pass_reason(facts, &all);
 }

@@ -7,12 +7,13 @@
  *   - one exempt recipient never turns protection off for the others;
  *   - everything the message says about itself is a claim: only `already_*` (parsed CMS) counts.
  *   - what is already encrypted satisfies encrypt and is left as it is: nothing is put around what
- * its author sealed; what is already signed is not signed again. The order of questions: sender
- * identity; what the rules alone rule out (copies-needed); then what could not be asked (451, and
- * the retry hears everything at once); then what is missing. One copy leaves in the transaction.
- * Recipients whose copies would have to differ (one must be encrypted, another must not be, or
- * smime = no beside protection; a Bcc recipient of an encrypted message whom a RecipientInfo would
- * show to others) are refused with reason copies-needed.
+ *     its author sealed; what is already signed is not signed again.
+ *
+ * The decision is a plan (policy/plan): copies that differ, recipients who are returned to the
+ * sender, or a refusal of the whole. What each recipient gets is in policy/treatment. The order of
+ * questions: sender identity; the sender's choice; what rules alone rule out (copies-needed, where
+ * no listener takes copies); then what could not be asked (451, and the retry hears everything at
+ * once); then what is missing; then who shares a copy.
  *
  * A distribution group that is kept in the envelope is one recipient here, and has a certificate
  * when all of its members have one; members who take the place of their group are recipients like
@@ -25,7 +26,9 @@
 #include <stddef.h>
 
 #include "conf/conf.h"
+#include "policy/algorithm.h"
 #include "policy/choice.h"
+#include "policy/plan.h"
 
 /* The three answers. */
 enum policy_known { POLICY_YES, POLICY_NO, POLICY_UNKNOWN };
@@ -38,8 +41,14 @@ struct policy_recipient {
                                       policy_outbound_needs says */
     const char *reason;            /* reason word when not YES */
     const char *text;              /* for people */
-    size_t members; /* a group that is kept: how many people `certificate` speaks of; else 0 */
-    bool replaces;  /* he is in the place of a group that he is a member of */
+    size_t members;      /* a group that is kept: how many people `certificate` speaks of; else 0 */
+    bool replaces;       /* he is in the place of a group that he is a member of */
+    enum policy_key key; /* of his certificate */
+    struct policy_capabilities
+        said;                 /* learnt from him; of a group that is kept, from all members */
+    enum policy_known escrow; /* all of his rule's encrypt_also have valid certificates */
+    const char *escrow_text;
+    enum policy_known domain_signing; /* his rule's sign_as has a valid signing certificate */
 };
 
 enum policy_identity {
@@ -59,9 +68,6 @@ struct policy_outbound_facts {
     const char *identity_reason, *identity_text;
     enum policy_known signing; /* a valid signing certificate of the sender */
     const char *signing_reason, *signing_text;
-    enum policy_known domain_signing; /* of the rule's sign_as, where set */
-    enum policy_known escrow;         /* all of encrypt_also have valid certificates */
-    const char *escrow_text;
     size_t people_limit;    /* of one encrypted copy; 0: none */
     bool already_signed;    /* clear-signed structure or CMS SignedData with a signer */
     bool already_encrypted; /* CMS EnvelopedData or AuthEnvelopedData, complete */
@@ -69,18 +75,18 @@ struct policy_outbound_facts {
     bool only_opaque;       /* the entity cannot be clear-signed safely */
 };
 
-enum policy_action { POLICY_PASS, POLICY_PROTECT, POLICY_REFUSE, POLICY_DEFER };
+enum policy_action {
+    POLICY_PASS,    /* one copy, as it came, for everybody */
+    POLICY_PROTECT, /* at least one copy is signed or encrypted, or somebody is returned */
+    POLICY_REFUSE,
+    POLICY_DEFER
+};
 
 struct policy_outbound_decision {
     enum policy_action action;
-    bool sign, encrypt, opaque;
-    bool domain_signature; /* with the certificate of sign_as */
+    struct policy_plan plan; /* without copies when refused, deferred, or without recipients */
     const struct conf_rule
         *rule; /* whose name the outcome line shows: the one that weighed most; never NULL */
-    const struct conf_rule
-        *sign_rule; /* whose digest, format, sign_as hold; NULL: no rule wants a signature */
-    const struct conf_rule
-        *encrypt_rule;    /* whose cipher and key transport hold; NULL: no rule wants encryption */
     const char *reason;   /* reason word: "ok", "no-certificate", "copies-needed", ... */
     int code;             /* SMTP code when refused or deferred: 550, 451 */
     const char *enhanced; /* "5.7.1" */
@@ -90,15 +96,16 @@ struct policy_outbound_decision {
 
 /* Which recipient's rule says how to sign and how to encrypt, from rules alone: among the rules
  * that want it, for signing the strictest about a missing certificate (refuse, domain, unsigned),
- * for encryption always before if-possible; then the first recipient's. NULL: none wants it. The
- * flow asks for `domain_signing` and takes sign_as by the first of them. */
+ * for encryption always before if-possible; then the first recipient's. NULL: none wants it. Their
+ * names are shown, and their trust sets judge our own certificates. */
 const struct conf_rule *policy_outbound_sign_rule(const struct policy_outbound_facts *facts);
 const struct conf_rule *policy_outbound_encrypt_rule(const struct policy_outbound_facts *facts);
 
 /* What has to be asked before the decision can be made, from rules and envelope alone. */
 struct policy_outbound_needs {
     bool signing;      /* the sender's signing certificate */
-    bool certificates; /* recipients' encryption certificates (of every recipient) */
+    bool certificates; /* recipients' encryption certificates, of all whose rule is not
+                          encrypt = never */
     bool groups;       /* who is in a group whose rule says groups = replace */
     bool identity;
 };
@@ -118,7 +125,8 @@ const struct conf_rule *policy_outbound_member_rule(const struct conf_rule *grou
 /* The people among the recipients: members of groups that are kept, and everybody else. */
 size_t policy_outbound_count(const struct policy_outbound_facts *facts);
 
-void policy_outbound_decide(const struct policy_outbound_facts *facts,
+/* `order`: see policy/plan.h; out->plan points to it. */
+void policy_outbound_decide(const struct policy_outbound_facts *facts, size_t *order,
                             struct policy_outbound_decision *out);
 
 #endif

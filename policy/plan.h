@@ -20,6 +20,8 @@
 
 enum { POLICY_LIMIT_COPIES = 50 };
 
+struct policy_treatments;
+
 /* Indices of the words of the parameters of the same name. */
 struct policy_algorithms {
     int digest, rsa_signature; /* of a signature */
@@ -42,5 +44,20 @@ struct policy_plan {
     size_t copy_count; /* 0: refused or deferred */
     size_t returned_first, returned_count;
 };
+
+enum policy_plan_fault {
+    POLICY_PLAN_OK,
+    POLICY_PLAN_COPIES_NEEDED,   /* there is no listener: `one` and `other` need different copies */
+    POLICY_PLAN_RETURN_NEEDED,   /* the same, and `one` has to be told to the sender */
+    POLICY_PLAN_TOO_MANY_COPIES, /* more than max_copies */
+    POLICY_PLAN_TOO_MANY_PEOPLE, /* more RecipientInfos than one message can have */
+    POLICY_PLAN_HIDDEN_GROUP,    /* `one`: it would show its members to each other */
+    POLICY_PLAN_NOBODY           /* all are returned */
+};
+
+/* Who shares a copy with whom, where nobody is refused or deferred. `order` has room for as many
+ * entries as there are recipients. One and other: indices of recipients. */
+enum policy_plan_fault policy_plan_find(const struct policy_treatments *all, size_t *order,
+                                        struct policy_plan *out, size_t *one, size_t *other);
 
 #endif

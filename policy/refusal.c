@@ -20,7 +20,7 @@ policy_refusal_set(struct policy_outbound_decision *out, enum policy_action acti
     out->enhanced = action == POLICY_DEFER ? "4.7.1" : "5.7.1";
     out->reason = reason != NULL ? reason : "unknown";
     out->rule = rule;
-    out->sign = out->encrypt = out->opaque = out->domain_signature = false;
+    out->plan.copy_count = out->plan.returned_count = 0;
 }
 
 void
@@ -55,8 +55,10 @@ policy_refusal_write(struct policy_outbound_decision *out, const char *const *pa
 static void
 refusal_name(struct policy_text *text, const struct policy_recipient *recipient, size_t share)
 {
-    const char *reason = recipient->reason != NULL ? recipient->reason : "unknown";
-    const char *why = recipient->text;
+    const char *reason = policy_treatment_reason(recipient);
+    const char *why = recipient->certificate == POLICY_YES
+                          ? "can read nothing as strong as our rule asks for"
+                          : recipient->text;
     size_t around = sizeof " ()" - 1;
     size_t room = strlen(recipient->address);
 
@@ -73,21 +75,31 @@ refusal_name(struct policy_text *text, const struct policy_recipient *recipient,
     policy_text_write(text, ")");
 }
 
-void
-policy_refusal_list(struct policy_outbound_decision *out, const struct policy_outbound_facts *facts,
-                    enum policy_known known, const char *head, const char *tail)
+static bool
+refusal_is(const struct policy_treatments *all, size_t index, enum policy_treatment_end end)
 {
+    struct policy_treatment one;
+
+    policy_treatment_get(all, index, &one);
+    return one.end == end;
+}
+
+void
+policy_refusal_list(struct policy_outbound_decision *out, const struct policy_treatments *all,
+                    enum policy_treatment_end end, const char *head, const char *tail)
+{
+    const struct policy_outbound_facts *facts = all->facts;
     size_t total = 0, named = 0, share;
     struct policy_text text;
 
     for (size_t i = 0; i < facts->count; i++)
-        total += facts->recipients[i].certificate == known;
+        total += refusal_is(all, i, end);
     policy_text_init(&text, out->text, sizeof out->text);
     policy_text_write(&text, head);
     share = policy_text_left(&text) - strlen(tail) - REFUSAL_COUNTS;
     share = share / (total < REFUSAL_NAMED ? total : REFUSAL_NAMED) - (sizeof ", " - 1);
     for (size_t i = 0; i < facts->count && named < REFUSAL_NAMED; i++) {
-        if (facts->recipients[i].certificate != known)
+        if (!refusal_is(all, i, end))
             continue;
         policy_text_write(&text, named > 0 ? ", " : "");
         refusal_name(&text, &facts->recipients[i], share);
@@ -117,5 +129,7 @@ policy_refusal_copies(struct policy_outbound_decision *out, const struct policy_
     policy_refusal_write(
         out, (const char *[]){ "recipients need different copies of this message: ", one->address,
                                " ", one_needs, " and ", other->address, " ", other_needs,
-                               "; send it to them separately", NULL });
+                               "; this gateway has no listener for copies (resubmit_server): send "
+                               "it to them separately, or ask your administrator",
+                               NULL });
 }

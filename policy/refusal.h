@@ -9,6 +9,7 @@
 #define POLICY_REFUSAL_H
 
 #include "policy/outbound.h"
+#include "policy/treatment.h"
 
 /* POLICY_REFUSE is 550 5.7.1, POLICY_DEFER 451 4.7.1. `reason` NULL: "unknown". */
 void policy_refusal_set(struct policy_outbound_decision *out, enum policy_action action,
@@ -19,10 +20,9 @@ void policy_refusal_set(struct policy_outbound_decision *out, enum policy_action
 void policy_refusal_write(struct policy_outbound_decision *out, const char *const *parts);
 
 /* "head a (why), b (why) and 3 more; 13 of 20 recipients tail": the first ten of those whose
- * certificate is `known`. There is at least one. */
-void policy_refusal_list(struct policy_outbound_decision *out,
-                         const struct policy_outbound_facts *facts, enum policy_known known,
-                         const char *head, const char *tail);
+ * treatment ends so. There is at least one. */
+void policy_refusal_list(struct policy_outbound_decision *out, const struct policy_treatments *all,
+                         enum policy_treatment_end end, const char *head, const char *tail);
 
 /* copies-needed: `one` gets the message in a way that `other` must not. */
 void policy_refusal_copies(struct policy_outbound_decision *out, const struct policy_recipient *one,

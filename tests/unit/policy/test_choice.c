@@ -51,6 +51,7 @@ struct space {
     struct policy_outbound_facts facts;
     struct policy_outbound_needs needs;
     struct policy_outbound_decision out;
+    size_t order[2];
 };
 
 static char *const nothing[] = { NULL };
@@ -63,7 +64,6 @@ decide(struct space *space, size_t count)
     space->facts.count = count;
     space->facts.from = space->facts.envelope_sender = "me@our.example";
     space->facts.signing_reason = "no-certificate";
-    space->facts.domain_signing = POLICY_NO;
     for (size_t i = 0; i < count; i++) {
         space->rules[i].name = (char *)(i ? "second" : "first");
         space->rules[i].sign_as = (char *)"";
@@ -71,11 +71,12 @@ decide(struct space *space, size_t count)
         space->recipients[i].address = i ? "b@partner.example" : "a@partner.example";
         space->recipients[i].rule = &space->rules[i];
         space->recipients[i].in_header = true;
+        space->recipients[i].domain_signing = POLICY_NO;
         space->recipients[i].reason = "no-certificate";
         space->recipients[i].text = "there is none";
     }
     policy_outbound_needs(&space->facts, &space->needs);
-    policy_outbound_decide(&space->facts, &space->out);
+    policy_outbound_decide(&space->facts, space->order, &space->out);
 }
 
 static bool
@@ -117,33 +118,33 @@ rules_hold_and_choices_are_followed_or_answered(void **state)
 
         /* What the rule says for good, whatever is chosen. */
         if (leaves(&with) && rule->smime && rule->encrypt == CONF_ENCRYPT_ALWAYS)
-            assert_true(with.out.encrypt);
+            assert_true(with.out.plan.copies[0].encrypt);
         if (leaves(&with) && rule->smime && rule->sign == CONF_SIGN_ALWAYS)
-            assert_true(with.out.sign);
+            assert_true(with.out.plan.copies[0].sign);
         if (!rule->smime || rule->encrypt == CONF_ENCRYPT_NEVER)
-            assert_false(with.out.encrypt);
+            assert_false(with.out.plan.copies[0].encrypt);
         if (!rule->smime || rule->sign == CONF_SIGN_NEVER)
-            assert_false(with.out.sign);
+            assert_false(with.out.plan.copies[0].sign);
         /* Who chose gets it or an answer, unless the rule ignores choices. */
         if (leaves(&with) && rule->forbidden_choice == CONF_FORBIDDEN_REFUSE) {
             assert_false(choice.unclear);
-            assert_true(!choice.encrypt || with.out.encrypt);
-            assert_true(!choice.sign || with.out.sign);
-            assert_true(!choice.plain || !with.out.encrypt);
+            assert_true(!choice.encrypt || with.out.plan.copies[0].encrypt);
+            assert_true(!choice.sign || with.out.plan.copies[0].sign);
+            assert_true(!choice.plain || !with.out.plan.copies[0].encrypt);
         }
         /* What is left open changes by choice alone. */
         if (!policy_choice_is_made(&choice) ||
             (leaves(&with) && (!rule->sender_may_change || choice.unclear))) {
             assert_int_equal(with.out.action, without.out.action);
-            assert_int_equal(with.out.sign, without.out.sign);
-            assert_int_equal(with.out.encrypt, without.out.encrypt);
+            assert_int_equal(with.out.plan.copies[0].sign, without.out.plan.copies[0].sign);
+            assert_int_equal(with.out.plan.copies[0].encrypt, without.out.plan.copies[0].encrypt);
         }
         /* Nothing leaves encrypted for nobody, and nothing is asked in vain. */
-        if (with.out.encrypt) {
+        if (with.out.plan.copies[0].encrypt) {
             assert_int_equal(with.recipients[0].certificate, POLICY_YES);
             assert_true(with.needs.certificates);
         }
-        if (with.out.sign)
+        if (with.out.plan.copies[0].sign)
             assert_true(with.needs.signing);
         if (with.out.action == POLICY_REFUSE || with.out.action == POLICY_DEFER) {
             assert_true(with.out.text[0] != '\0');
@@ -177,7 +178,7 @@ a_recipient_who_must_get_it_encrypted_outranks_the_choice(void **state)
         policy_choice_add(&space.facts.choice, rest & 1, rest & 2, rest & 4);
         decide(&space, 2);
         if (leaves(&space))
-            assert_true(space.out.encrypt);
+            assert_true(space.out.plan.copies[0].encrypt);
     }
 }
 
