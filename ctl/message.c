@@ -183,6 +183,21 @@ fields_insert(struct fields *fields, const struct flow_edit *edit)
     fields->count++;
 }
 
+static void
+fields_change(struct fields *fields, const struct flow_edit *edit)
+{
+    unsigned nth = edit->index;
+
+    for (size_t i = 0; i < fields->count; i++) {
+        if (!span_equal_nocase(fields->list[i].name, edit->name) || --nth > 0)
+            continue;
+        fields->list[i].name = span_str(edit->name);
+        fields->list[i].value = span_str(edit->value);
+        fields->spaced[i] = true;
+        return;
+    }
+}
+
 static enum err_code
 fields_format(const struct fields *fields, struct buf *out, struct err *err)
 {
@@ -231,6 +246,8 @@ ctl_message_format_edited(const struct mime_header *header, const struct flow_ed
             fields_delete(&fields, edit->name, edit->index);
         else if (edit->kind == FLOW_EDIT_INSERT_HEADER)
             fields_insert(&fields, edit);
+        else if (edit->kind == FLOW_EDIT_CHANGE_HEADER)
+            fields_change(&fields, edit);
     }
     if (code == ERR_OK)
         code = fields_format(&fields, out, err);

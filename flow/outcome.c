@@ -14,18 +14,32 @@ typedef bool outcome_fn(const struct flow_message *message, char *out);
 static bool
 outcome_word(const char *word, char *out)
 {
-    if (!word || !*word)
+    size_t n = word ? strlen(word) : 0;
+
+    if (n == 0)
         return false;
-    snprintf(out, OUTCOME_VALUE, "%s", word);
+    if (n >= OUTCOME_VALUE)
+        n = OUTCOME_VALUE - 1;
+    memcpy(out, word, n);
+    out[n] = '\0';
     return true;
 }
 
 static bool
 outcome_number(bool known, uint64_t number, char *out)
 {
-    if (known)
-        snprintf(out, OUTCOME_VALUE, "%llu", (unsigned long long)number);
-    return known;
+    char digits[20];
+    size_t at = sizeof(digits), n;
+
+    if (!known)
+        return false;
+    do
+        digits[--at] = (char)('0' + number % 10);
+    while (number /= 10);
+    n = sizeof(digits) - at;
+    memcpy(out, digits + at, n);
+    out[n] = '\0';
+    return true;
 }
 
 static bool

@@ -6,7 +6,7 @@
 
 #include "flow/names.h"
 
-/* Behind every field that is there: insheader at 0 to 2 would land above Received
+/* A new field stands behind every one that is there: insheader at 0 to 2 would land above Received
  * (docs/architecture.md). Far enough for what other filters add before us. */
 enum { PROTECT_AT_END = 1000, PROTECT_LIMIT_HEADER = 4096 };
 
@@ -175,6 +175,11 @@ flow_protect_free(struct flow_protect **protect)
 /* ---- header fields -----------------------------------------------------------------------------
  */
 
+struct protect_field {
+    const char *name, *value; /* value "": there is to be none */
+    bool is_default;          /* the value says what no field says: none is made for it */
+};
+
 static bool
 protect_replaces(struct span name)
 {
@@ -195,8 +200,23 @@ protect_count_before(const struct mime_header *header, size_t index, const char 
     return nth;
 }
 
+static bool
+protect_stays(struct span name, const struct protect_field *fields, size_t count,
+              const struct mime_header *header, size_t index)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        if (span_equal_nocase(name, fields[i].name))
+            return fields[i].value[0] && protect_count_before(header, index, fields[i].name) == 1;
+    }
+    return false;
+}
+
+/* All but the first of each name that is to be there. */
 static enum err_code
-protect_delete_fields(const struct mime_header *header, struct flow_edits *edits, struct err *err)
+protect_delete_fields(const struct mime_header *header, const struct protect_field *fields,
+                      size_t count, struct flow_edits *edits, struct err *err)
 {
     enum err_code code = ERR_OK;
     size_t i;
@@ -206,7 +226,8 @@ protect_delete_fields(const struct mime_header *header, struct flow_edits *edits
         struct mime_header_field field = mime_header_get(header, i - 1);
         char *name;
 
-        if (!protect_replaces(field.name))
+        if (!protect_replaces(field.name) ||
+            protect_stays(field.name, fields, count, header, i - 1))
             continue;
         name = span_dup(field.name);
         if (!name)
@@ -218,43 +239,53 @@ protect_delete_fields(const struct mime_header *header, struct flow_edits *edits
     return code;
 }
 
-/* A folded value with LF: the CR of the wire would be doubled by the MTA. "" is no field. */
+/* A new value with LF for its folding: the CR of the wire would be doubled by the MTA. The one that
+ * is changed in its place brings its own space behind the colon. */
 static enum err_code
-protect_insert(struct flow_edits *edits, unsigned position, const char *name, const char *value,
-               struct err *err)
+protect_set_field(const struct mime_header *header, const struct protect_field *wanted,
+                  struct flow_edits *edits, struct err *err)
 {
-    char folded[sizeof(struct smime_entity_header)];
-    size_t used = 0;
+    unsigned end = (unsigned)mime_header_count(header) + PROTECT_AT_END;
+    char folded[1 + sizeof(struct smime_entity_header)] = " ";
+    struct mime_header_field there;
+    const char *p;
+    size_t used = 1;
 
-    for (; *value && used + 1 < sizeof(folded); value++) {
-        if (*value != '\r')
-            folded[used++] = *value;
+    for (p = wanted->value; *p && used + 1 < sizeof(folded); p++) {
+        if (*p != '\r')
+            folded[used++] = *p;
     }
     folded[used] = 0;
-    if (used == 0)
+    if (used == 1)
         return ERR_OK;
-    return flow_edits_add(edits, FLOW_EDIT_INSERT_HEADER, name, folded, position, err);
+    if (!mime_header_find(header, wanted->name, 0, &there))
+        return wanted->is_default ? ERR_OK
+                                  : flow_edits_add(edits, FLOW_EDIT_INSERT_HEADER, wanted->name,
+                                                   folded + 1, end, err);
+    if (span_equal(span_trim(there.value), span_str(folded + 1)))
+        return ERR_OK;
+    return flow_edits_add(edits, FLOW_EDIT_CHANGE_HEADER, wanted->name, folded, 1, err);
 }
 
 enum err_code
 flow_protect_edits(const struct flow_protect *protect, const struct mime_header *header,
                    struct flow_edits *edits, struct err *err)
 {
-    unsigned end = (unsigned)mime_header_count(header) + PROTECT_AT_END;
-    const struct {
-        const char *name, *value;
-    } fields[] = {
-        { "MIME-Version", "1.0" },
-        { "Content-Type", protect->header.content_type },
-        { "Content-Transfer-Encoding", protect->header.transfer_encoding },
-        { "Content-Disposition", protect->header.disposition },
-        { "Content-Description", protect->header.description },
+    const struct smime_entity_header *made = &protect->header;
+    bool is_7bit = made->transfer_encoding[0] == '\0'; /* RFC 2045 6.1 */
+    const struct protect_field fields[] = {
+        { "MIME-Version", "1.0", false },
+        { "Content-Type", made->content_type, false },
+        { "Content-Transfer-Encoding", is_7bit ? "7bit" : made->transfer_encoding, is_7bit },
+        { "Content-Disposition", made->disposition, false },
+        { "Content-Description", made->description, false },
     };
-    enum err_code code = protect_delete_fields(header, edits, err);
+    enum { COUNT = sizeof(fields) / sizeof(fields[0]) };
+    enum err_code code = protect_delete_fields(header, fields, COUNT, edits, err);
     size_t i;
 
-    for (i = 0; code == ERR_OK && i < sizeof(fields) / sizeof(fields[0]); i++)
-        code = protect_insert(edits, end, fields[i].name, fields[i].value, err);
+    for (i = 0; code == ERR_OK && i < COUNT; i++)
+        code = protect_set_field(header, &fields[i], edits, err);
     if (code == ERR_OK)
         code = flow_edits_add(edits, FLOW_EDIT_REPLACE_BODY, NULL, NULL, 0, err);
     return code;

@@ -40,8 +40,9 @@ ERR_CHECKED enum err_code flow_protect_new(const struct flow_protect_args *args,
                                            struct flow_protect **out, struct err *err);
 void flow_protect_free(struct flow_protect **protect);
 
-/* Deletes every Content-* and MIME-Version field of `header`, inserts the new ones, replaces the
- * body. */
+/* Takes every Content-* and MIME-Version field out of `header` but those that the new ones need,
+ * changes these in their place (each edit wakes the MTA; a field that says what it should is left
+ * alone), inserts what is missing, replaces the body. */
 ERR_CHECKED enum err_code flow_protect_edits(const struct flow_protect *protect,
                                              const struct mime_header *header,
                                              struct flow_edits *edits, struct err *err);

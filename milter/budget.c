@@ -1,6 +1,5 @@
 #include "milter/budget.h"
 
-#include <pthread.h>
 #include <string.h>
 #include <time.h>
 
@@ -10,6 +9,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static struct milter_budget_facts now_held;
 static struct milter_budget_slot *slots;
+static struct milter_budget_slot *waiting; /* in the order they came */
 
 /* How long a waiter sleeps before it looks whether a slot has become stale. */
 enum { LOOK_MS = 500 };
@@ -25,15 +25,15 @@ milter_result_name(enum milter_result result)
     return result < MILTER_RESULT_COUNT ? names[result] : "unknown";
 }
 
-/* Waits for a change with the lock held. False when the deadline has passed. */
+/* Waits with the lock held. False when the deadline has passed. */
 static bool
-wait_change(int64_t deadline_ms)
+wait_for(pthread_cond_t *condition, int64_t deadline_ms)
 {
     if (clock_monotonic_ms() >= deadline_ms)
         return false;
     struct timespec until = { .tv_sec = deadline_ms / 1000,
                               .tv_nsec = (deadline_ms % 1000) * 1000000 };
-    pthread_cond_clockwait(&changed, &lock, CLOCK_MONOTONIC, &until);
+    pthread_cond_clockwait(condition, &lock, CLOCK_MONOTONIC, &until);
     return true;
 }
 
@@ -136,28 +136,76 @@ count_working(void)
     return count;
 }
 
-bool
-milter_budget_take_slot(struct milter_budget_slot *slot, uint64_t limit, int64_t deadline_ms)
+/* The last of those that wait; the caller holds the lock. */
+static void
+join_queue(struct milter_budget_slot *slot)
+{
+    struct milter_budget_slot **last = &waiting;
+
+    while (*last)
+        last = &(*last)->next;
+    slot->next = NULL;
+    *last = slot;
+    now_held.slots_waiting++;
+}
+
+static void
+leave(struct milter_budget_slot **list, const struct milter_budget_slot *slot)
+{
+    for (; *list; list = &(*list)->next) {
+        if (*list == slot) {
+            *list = slot->next;
+            return;
+        }
+    }
+}
+
+/* Who is first now looks for himself. */
+static void
+wake_first(void)
+{
+    if (waiting)
+        pthread_cond_signal(&waiting->turn);
+    else if (now_held.slots == 0)
+        pthread_cond_broadcast(&changed);
+}
+
+/* Until it is the slot's turn and there is room; the caller holds the lock. */
+static bool
+wait_turn(struct milter_budget_slot *slot, uint64_t limit, int64_t deadline_ms)
 {
     bool taken;
 
-    pthread_mutex_lock(&lock);
-    now_held.slots_waiting++;
-    while (!(taken = count_working() < limit)) {
+    pthread_cond_init(&slot->turn, NULL);
+    join_queue(slot);
+    while (!(taken = waiting == slot && count_working() < limit)) {
         int64_t look_ms = clock_monotonic_ms() + LOOK_MS;
         if (clock_monotonic_ms() >= deadline_ms)
             break;
-        wait_change(look_ms < deadline_ms ? look_ms : deadline_ms);
+        wait_for(&slot->turn, look_ms < deadline_ms ? look_ms : deadline_ms);
     }
+    leave(&waiting, slot);
+    now_held.slots_waiting--;
+    pthread_cond_destroy(&slot->turn);
+    return taken;
+}
+
+bool
+milter_budget_take_slot(struct milter_budget_slot *slot, uint64_t limit, int64_t deadline_ms)
+{
+    pthread_mutex_lock(&lock);
+    bool taken = !waiting && count_working() < limit;
+    if (!taken)
+        taken = wait_turn(slot, limit, deadline_ms);
     if (taken) {
         slot->stale_ms = clock_monotonic_ms() + slot->patience_ms;
         slot->next = slots;
         slots = slot;
         now_held.slots++;
-    } else {
-        pthread_cond_broadcast(&changed);
     }
-    now_held.slots_waiting--;
+    /* One that gave up was perhaps the one that was woken. */
+    if (!taken || count_working() < limit)
+        wake_first();
     pthread_mutex_unlock(&lock);
     return taken;
 }
@@ -174,14 +222,9 @@ void
 milter_budget_release_slot(struct milter_budget_slot *slot)
 {
     pthread_mutex_lock(&lock);
-    for (struct milter_budget_slot **p = &slots; *p; p = &(*p)->next) {
-        if (*p == slot) {
-            *p = slot->next;
-            break;
-        }
-    }
+    leave(&slots, slot);
     now_held.slots--;
-    pthread_cond_broadcast(&changed);
+    wake_first();
     pthread_mutex_unlock(&lock);
 }
 
@@ -199,7 +242,7 @@ milter_budget_wait_idle(int64_t deadline_ms)
     bool in_time = true;
     pthread_mutex_lock(&lock);
     while (now_held.messages > 0 && in_time)
-        in_time = wait_change(deadline_ms);
+        in_time = wait_for(&changed, deadline_ms);
     bool idle = now_held.messages == 0;
     pthread_mutex_unlock(&lock);
     return idle;
@@ -211,7 +254,7 @@ milter_budget_wait_slots(int64_t deadline_ms)
     bool in_time = true;
     pthread_mutex_lock(&lock);
     while (now_held.slots + now_held.slots_waiting > 0 && in_time)
-        in_time = wait_change(deadline_ms);
+        in_time = wait_for(&changed, deadline_ms);
     bool idle = now_held.slots + now_held.slots_waiting == 0;
     pthread_mutex_unlock(&lock);
     return idle;
@@ -230,6 +273,6 @@ milter_budget_reset(void)
 {
     pthread_mutex_lock(&lock);
     memset(&now_held, 0, sizeof now_held);
-    slots = NULL;
+    slots = waiting = NULL;
     pthread_mutex_unlock(&lock);
 }

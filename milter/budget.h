@@ -16,6 +16,7 @@
 #ifndef MILTER_BUDGET_H
 #define MILTER_BUDGET_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -66,10 +67,11 @@ struct milter_budget_slot {
     int64_t patience_ms;
     int64_t stale_ms;                /* private: on clock_monotonic_ms */
     struct milter_budget_slot *next; /* private */
+    pthread_cond_t turn;             /* private: it is the first of those that wait */
 };
 
 /* Waits for one of `limit` slots until `deadline_ms` (clock_monotonic_ms). False: none came free.
- */
+ * Who came first goes first, and whoever leaves wakes nobody but the next one. */
 bool milter_budget_take_slot(struct milter_budget_slot *slot, uint64_t limit, int64_t deadline_ms);
 void milter_budget_reset_slot(struct milter_budget_slot *slot); /* it moves */
 void milter_budget_release_slot(struct milter_budget_slot *slot);

@@ -13,9 +13,12 @@ static const unsigned long required_actions = SMFIF_ADDHDRS | SMFIF_CHGHDRS | SM
                                               SMFIF_CHGFROM | SMFIF_SETSYMLIST;
 static const unsigned long required_steps = SMFIP_SKIP | SMFIP_HDR_LEADSPC;
 
-/* Steps that need no answer, and what their callbacks return. libmilter answers by itself where the
- * MTA has no such steps. Written once, before other threads exist. */
-static const unsigned long unanswered_steps = SMFIP_NR_CONN | SMFIP_NR_DATA | SMFIP_NR_HDR;
+/* Steps that need no answer, and what their callbacks return: each answer wakes the MTA and makes
+ * us wait for it. What is to be said at the end of the header is said at the first piece of the
+ * body, or at the end where there is none. libmilter answers by itself where the MTA has no such
+ * steps. Written once, before other threads exist. */
+static const unsigned long unanswered_steps =
+    SMFIP_NR_CONN | SMFIP_NR_DATA | SMFIP_NR_HDR | SMFIP_NR_EOH;
 static bool has_unanswered_steps;
 
 static sfsistat
@@ -205,7 +208,8 @@ on_header(SMFICTX *ctx, char *name, char *value)
 
     if (!session || !session->message)
         return has_unanswered_steps ? SMFIS_NOREPLY : answer_lost(ctx);
-    /* A refusal is repeated by flow/ at every later step: without an answer here it is EOH's. */
+    /* A refusal is repeated by flow/ at every later step: without an answer here it is the body's.
+     */
     flow_message_header(session->message->flow, span_str(name), span_str(value), &answer);
     return has_unanswered_steps ? SMFIS_NOREPLY : answer_step(ctx, session, &answer);
 }
@@ -217,9 +221,13 @@ on_eoh(SMFICTX *ctx)
     struct flow_answer answer;
 
     if (!session || !session->message)
-        return answer_lost(ctx);
+        return has_unanswered_steps ? SMFIS_NOREPLY : answer_lost(ctx);
     set_id(ctx, session->message);
     flow_message_eoh(session->message->flow, &answer);
+    if (has_unanswered_steps) {
+        session->message->skip = answer.kind == FLOW_ACCEPT_REST;
+        return SMFIS_NOREPLY;
+    }
     if (answer.kind == FLOW_CONTINUE)
         milter_message_check_bytes(session->message, &answer);
     return answer_step(ctx, session, &answer);

@@ -1,6 +1,7 @@
 #include "milter/message.h"
 
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -165,14 +166,25 @@ milter_message_check_bytes(struct milter_message *message, struct flow_answer *a
     flow_message_set_failed(message->flow, "busy");
 }
 
+static uint64_t processors = 1;
+
+/* Once: the C library opens a file for each question. */
+static void
+count_processors(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (count > 0)
+        processors = (uint64_t)count;
+}
+
 static uint64_t
 slot_limit(const struct conf_global *global)
 {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    if (global->max_crypto > 0)
-        return global->max_crypto;
-    return processors > 0 ? (uint64_t)processors : 1;
+    pthread_once(&once, count_processors);
+    return global->max_crypto > 0 ? global->max_crypto : processors;
 }
 
 static void

@@ -16,16 +16,6 @@ enum {
 
 /* ---- domains --------------------------------------------------------------------------------- */
 
-static bool
-is_ascii(struct span text)
-{
-    for (size_t i = 0; i < text.n; i++) {
-        if (text.p[i] >= 0x80)
-            return false;
-    }
-    return true;
-}
-
 static char
 lower(char c)
 {
@@ -71,6 +61,17 @@ is_literal(const char *domain)
     return true;
 }
 
+static enum err_code
+format_ascii_domain(struct span domain, char out[DOMAIN_MAX + 1])
+{
+    if (domain.n > DOMAIN_MAX)
+        return ERR_PERM;
+    for (size_t i = 0; i < domain.n; i++)
+        out[i] = lower((char)domain.p[i]);
+    out[domain.n] = '\0';
+    return (out[0] == '[' ? is_literal(out) : is_hostname(out)) ? ERR_OK : ERR_PERM;
+}
+
 /* Lower case, and A-labels for what is not ASCII. RFC 5891 5, with the mapping of UTS 46 (that is
  * what resolvers and MTAs do). ERR_PERM: not a domain. ERR_NOMEM can happen only where it is not
  * ASCII: were it taken for "not a domain", a rule would stop matching and its mail leave plain. */
@@ -79,31 +80,20 @@ format_domain(struct span domain, char out[DOMAIN_MAX + 1])
 {
     char copy[PATTERN_MAX + 1];
     char *mapped = NULL;
-    const char *text = copy;
-    enum err_code code = ERR_PERM;
 
     if (domain.n == 0 || domain.n > PATTERN_MAX || memchr(domain.p, '\0', domain.n))
         return ERR_PERM;
+    if (mime_local_is_ascii(domain))
+        return format_ascii_domain(domain, out);
+    if (!mime_local_is_utf8(domain))
+        return ERR_PERM;
     memcpy(copy, domain.p, domain.n);
     copy[domain.n] = '\0';
-    if (!is_ascii(domain)) {
-        if (!mime_local_is_utf8(domain))
-            return ERR_PERM;
-        int rc = idn2_to_ascii_8z(copy, &mapped, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
-        if (rc != IDN2_OK)
-            return rc == IDN2_MALLOC ? ERR_NOMEM : ERR_PERM;
-        text = mapped;
-    }
-    size_t n = strlen(text);
-    if (n > DOMAIN_MAX)
-        goto out;
-    for (size_t i = 0; i <= n; i++)
-        out[i] = lower(text[i]);
-    if (out[0] == '[' ? is_literal(out) : is_hostname(out))
-        code = ERR_OK;
-out:
-    if (mapped)
-        idn2_free(mapped);
+    int rc = idn2_to_ascii_8z(copy, &mapped, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+    if (rc != IDN2_OK)
+        return rc == IDN2_MALLOC ? ERR_NOMEM : ERR_PERM;
+    enum err_code code = format_ascii_domain(span_str(mapped), out);
+    idn2_free(mapped);
     return code;
 }
 
@@ -199,8 +189,11 @@ mime_address_is(struct span a, struct span b, bool fold_local)
 {
     char one[MIME_ADDRESS_SIZE];
     char two[MIME_ADDRESS_SIZE];
-    if (format(a, one) != ERR_OK || format(b, two) != ERR_OK ||
-        strcmp(domain_of(one), domain_of(two)) != 0)
+    if (format(a, one) != ERR_OK)
+        return false;
+    if (span_equal(a, b))
+        return true;
+    if (format(b, two) != ERR_OK || strcmp(domain_of(one), domain_of(two)) != 0)
         return false;
     size_t n = (size_t)(domain_of(one) - one);
     if (n != (size_t)(domain_of(two) - two))
@@ -268,7 +261,7 @@ format_pattern_domain(struct span domain, char *out, size_t size)
         size_t n = span_find(domain, '.');
         struct span label = span_of(domain.p, n);
         char mapped[DOMAIN_MAX + 1];
-        if (!is_ascii(label)) {
+        if (!mime_local_is_ascii(label)) {
             bool wild = span_find(label, '*') < label.n || span_find(label, '?') < label.n;
             enum err_code code = wild ? ERR_PERM : format_domain(label, mapped);
             if (code != ERR_OK)

@@ -1,8 +1,10 @@
 #include "mime/base64.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "mime/base64_vector.h"
+#include "util/wipe.h"
 
 enum {
     LINE_OCTETS = MIME_BASE64_LINE_OCTETS, /* 76 characters, RFC 2045 6.8 */
@@ -137,13 +139,12 @@ encoder_free(struct stage *stage)
 {
     struct encoder *encoder = (struct encoder *)stage;
 
+    size_t text_n = encoder->text_n + LINE_TEXT + MIME_BASE64_VECTOR_SLACK;
+
     /* The last lines may be there without being counted; they are the shorter ones. */
-    explicit_bzero(encoder->held, sizeof encoder->held);
-    explicit_bzero(encoder->text,
-                   encoder->text_n + LINE_TEXT + MIME_BASE64_VECTOR_SLACK <= sizeof encoder->text
-                       ? encoder->text_n + LINE_TEXT + MIME_BASE64_VECTOR_SLACK
-                       : sizeof encoder->text);
-    free(stage);
+    if (text_n > sizeof encoder->text)
+        text_n = sizeof encoder->text;
+    wipe_free_used(encoder, offsetof(struct encoder, text) + text_n);
 }
 
 enum err_code
@@ -382,8 +383,7 @@ decoder_finish(struct stage *stage, struct err *err)
 static void
 decoder_free(struct stage *stage)
 {
-    explicit_bzero(stage, sizeof(struct decoder));
-    free(stage);
+    wipe_free_used(stage, sizeof(struct decoder));
 }
 
 enum err_code

@@ -17,6 +17,8 @@
 
 #include <stdlib.h>
 
+#include "util/wipe.h"
+
 enum {
     /* The line break before, "--", boundary, "--", white space, line break. A line longer than that
      * is above 998 octets and no delimiter. */
@@ -59,8 +61,7 @@ mime_boundary_free(struct mime_boundary **boundary)
     if (!boundary || !*boundary)
         return;
     mime_boundary_drop(*boundary, 0);
-    explicit_bzero(*boundary, sizeof(**boundary));
-    free(*boundary);
+    wipe_free_used(*boundary, sizeof(**boundary));
     *boundary = NULL;
 }
 

@@ -29,6 +29,7 @@
 #include "mime/line.h"
 #include "mime/part.h"
 #include "util/buf.h"
+#include "util/wipe.h"
 
 enum entity_place { PLACE_INSIDE, PLACE_PREAMBLE, PLACE_PARTS, PLACE_EPILOGUE };
 
@@ -210,8 +211,7 @@ entity_cut_header(struct mime_entity *entity, struct err *err)
     code = entity_end_header(entity, entity->line, err);
     if (code == ERR_OK)
         code = entity_feed(entity, span_of(copy, n), err);
-    explicit_bzero(copy, n);
-    free(copy);
+    wipe_free_used(copy, n);
     return code;
 }
 

@@ -15,7 +15,24 @@ enum {
 bool
 mime_local_is_atext(unsigned char c)
 {
-    return c > ' ' && c != 0x7f && !strchr("()<>[]:;@\\,.\"", c);
+    switch (c) {
+    case '(':
+    case ')':
+    case '<':
+    case '>':
+    case '[':
+    case ']':
+    case ':':
+    case ';':
+    case '@':
+    case '\\':
+    case ',':
+    case '.':
+    case '"':
+        return false;
+    default:
+        return c > ' ' && c != 0x7f;
+    }
 }
 
 /* Length of the UTF-8 sequence at the beginning of `s`, 0 if there is none, and its character. */
@@ -72,12 +89,31 @@ is_stream_safe(struct span text)
     return true;
 }
 
+bool
+mime_local_is_ascii(struct span text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] >= 0x80)
+            return false;
+    }
+    return true;
+}
+
 size_t
 mime_local_normalise(struct span text, char *out, size_t size)
 {
     uint8_t normal[NFC_GROWTH * CONTENT_MAX];
     size_t n = sizeof normal;
-    if (text.n == 0 || text.n > CONTENT_MAX || !is_stream_safe(text))
+    if (text.n == 0 || text.n > CONTENT_MAX)
+        return 0;
+    /* Nearly all addresses are; ASCII is its own NFC. */
+    if (mime_local_is_ascii(text)) {
+        if (text.n > size)
+            return 0;
+        memcpy(out, text.p, text.n);
+        return text.n;
+    }
+    if (!is_stream_safe(text))
         return 0;
     uint8_t *result = u8_normalize(UNINORM_NFC, text.p, text.n, normal, &n);
     if (!result)

@@ -13,6 +13,8 @@
 /* A character of an atom; bytes above 127 are (RFC 6532 3.2), their encoding is judged apart. */
 bool mime_local_is_atext(unsigned char c);
 
+bool mime_local_is_ascii(struct span text);
+
 /* Well-formed UTF-8: no overlong form, no surrogate, nothing above U+10FFFF. */
 bool mime_local_is_utf8(struct span text);
 

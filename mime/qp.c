@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "util/wipe.h"
+
 enum {
     LINE_CHARS = 76, /* RFC 2045 6.7 (5), with the '=' of a soft line break */
     LINE_ROOM = LINE_CHARS - 1,
@@ -187,8 +189,7 @@ encoder_finish(struct stage *stage, struct err *err)
 static void
 encoder_free(struct stage *stage)
 {
-    explicit_bzero(stage, sizeof(struct encoder));
-    free(stage);
+    wipe_free_used(stage, sizeof(struct encoder));
 }
 
 enum err_code
@@ -437,8 +438,7 @@ decoder_finish(struct stage *stage, struct err *err)
 static void
 decoder_free(struct stage *stage)
 {
-    explicit_bzero(stage, sizeof(struct decoder));
-    free(stage);
+    wipe_free_used(stage, sizeof(struct decoder));
 }
 
 enum err_code

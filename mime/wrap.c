@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "util/wipe.h"
+
 enum { LINE_CHARS = 76, OUT_BYTES = 16 * 1024 };
 
 struct wrap {
@@ -62,8 +64,7 @@ wrap_finish(struct stage *stage, struct err *err)
 static void
 wrap_free(struct stage *stage)
 {
-    explicit_bzero(stage, sizeof(struct wrap));
-    free(stage);
+    wipe_free_used(stage, sizeof(struct wrap));
 }
 
 enum err_code

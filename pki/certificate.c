@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
 
+#include "pki/context.h"
 #include "pki/crypto.h"
 #include "pki/der.h"
 #include "pki/pointer.h"
@@ -26,6 +27,7 @@ struct pki_certificate {
     char fingerprint[2 * DIGEST_BYTES + 1];
     struct pki_certificate_facts facts;
     struct pki_pointers *pointers;
+    struct pki_contexts contexts;
 };
 
 /* Where an X509 keeps whose it is. */
@@ -313,6 +315,7 @@ pki_certificate_free(struct pki_certificate **certificate)
     *certificate = NULL;
     if (!c || atomic_fetch_sub_explicit(&c->references, 1, memory_order_acq_rel) != 1)
         return;
+    pki_context_free(&c->contexts);
     pki_san_free(&c->san);
     pki_san_free(&c->subject_san);
     pki_pointers_free(&c->pointers);
@@ -337,6 +340,13 @@ X509 *
 pki_certificate_get0_x509(const struct pki_certificate *certificate)
 {
     return certificate->x509;
+}
+
+/* What can be known of a certificate does not change; what is prepared for its key may grow. */
+struct pki_contexts *
+pki_certificate_get0_contexts(const struct pki_certificate *certificate)
+{
+    return (struct pki_contexts *)&certificate->contexts;
 }
 
 struct pki_certificate *

@@ -20,6 +20,7 @@
 
 struct pki_certificate;
 struct pki_pointers;
+struct pki_contexts;
 
 enum pki_use { PKI_USE_SIGN, PKI_USE_ENCRYPT };
 
@@ -68,6 +69,8 @@ void pki_certificate_free(struct pki_certificate **certificate);
 
 const struct pki_certificate_facts *pki_certificate_get(const struct pki_certificate *certificate);
 X509 *pki_certificate_get0_x509(const struct pki_certificate *certificate); /* borrowed */
+/* Operations with its key that are prepared already (pki/context.h); borrowed. */
+struct pki_contexts *pki_certificate_get0_contexts(const struct pki_certificate *certificate);
 /* The certificate that an X509 of ours belongs to; NULL: none. Borrowed. */
 struct pki_certificate *pki_certificate_of(const X509 *x509);
 /* Where it points to (pki/pointer.h); borrowed. */

@@ -82,9 +82,9 @@ key_add(struct pki_keyring *keyring, const char *file, EVP_PKEY *pkey,
         keyring->cap = cap;
     }
     key = &keyring->keys[index];
-    *key = (struct pki_key){ .file = strdup(file) };
+    *key = (struct pki_key){ .file = strdup(file), .contexts = calloc(1, sizeof *key->contexts) };
     keyring->count++;
-    if (!key->file)
+    if (!key->file || !key->contexts)
         return err_set(err, ERR_NOMEM, "no memory for the keyring");
     EVP_PKEY_up_ref(pkey);
     key->pkey = pkey;
@@ -266,6 +266,9 @@ pki_keyring_free(struct pki_keyring **keyring)
     if (!k || atomic_fetch_sub_explicit(&k->references, 1, memory_order_acq_rel) != 1)
         return;
     for (size_t i = 0; i < k->count; i++) {
+        if (k->keys[i].contexts)
+            pki_context_free(k->keys[i].contexts);
+        free(k->keys[i].contexts);
         EVP_PKEY_free(k->keys[i].pkey);
         pki_certificate_free(&k->keys[i].certificate);
         pki_certificates_free(&k->keys[i].chain);

@@ -13,6 +13,7 @@
 #define PKI_KEYRING_H
 
 #include "pki/certificate.h"
+#include "pki/context.h"
 
 struct pki_keyring;
 
@@ -21,6 +22,7 @@ struct pki_key {
     struct pki_certificate *certificate; /* borrowed */
     struct pki_certificates chain; /* issuers without the root, leaf's issuer first; borrowed */
     const char *file;              /* where it came from */
+    struct pki_contexts *contexts; /* of pkey, prepared (pki/context.h); NULL: none are kept */
 };
 
 /* Told about every file that was left out: unsafe mode, unparsable, key and certificate do not fit.

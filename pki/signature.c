@@ -102,16 +102,6 @@ out:
     return good;
 }
 
-static bool
-set_padding(EVP_PKEY_CTX *context, const struct pss *pss)
-{
-    if (pss == NULL)
-        return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PADDING) > 0;
-    return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING) > 0 &&
-           EVP_PKEY_CTX_set_rsa_pss_saltlen(context, pss->salt_bytes) > 0 &&
-           EVP_PKEY_CTX_set_rsa_mgf1_md(context, pss->mgf_md) > 0;
-}
-
 static enum pki_signature_state
 say(const char **reason, enum pki_signature_state state, const char *word)
 {
@@ -140,11 +130,16 @@ static enum pki_signature_state
 check_digest(const struct pki_signature_args *args, const struct scheme *scheme,
              const struct pss *pss, const char **reason)
 {
-    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(args->key, NULL);
     const EVP_MD *md = args->digest_nid == NID_undef ? NULL : EVP_get_digestbynid(args->digest_nid);
-    bool ready = context != NULL && md != NULL && EVP_PKEY_verify_init(context) > 0 &&
-                 (scheme->key != EVP_PKEY_RSA || set_padding(context, pss)) &&
-                 EVP_PKEY_CTX_set_signature_md(context, md) > 0;
+    struct pki_context_args wanted = { .use = PKI_CONTEXT_VERIFY, .md = md };
+    if (scheme->key == EVP_PKEY_RSA)
+        wanted.padding = pss != NULL ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING;
+    if (pss != NULL) {
+        wanted.mgf_md = pss->mgf_md;
+        wanted.salt_bytes = pss->salt_bytes;
+    }
+    EVP_PKEY_CTX *context = md != NULL ? pki_context_new(args->contexts, args->key, &wanted) : NULL;
+    bool ready = context != NULL;
     bool good = ready && EVP_PKEY_verify(context, args->signature.p, args->signature.n,
                                          args->digest.p, args->digest.n) == 1;
     EVP_PKEY_CTX_free(context);

@@ -4,13 +4,14 @@
  * For CMS signers and for CRLs alike: whoever has the digest asks for the price of one operation
  * with the public key, whatever was hashed. EdDSA alone needs the octets themselves.
  *
- * Any thread; nothing is kept.
+ * Any thread; nothing is kept but prepared contexts, by the owner of the key.
  */
 #ifndef PKI_SIGNATURE_H
 #define PKI_SIGNATURE_H
 
 #include <openssl/evp.h>
 
+#include "pki/context.h"
 #include "util/err.h"
 #include "util/span.h"
 
@@ -24,6 +25,7 @@ struct pki_signature_args {
     struct span algorithm; /* element: AlgorithmIdentifier of the signature */
     int digest_nid;        /* of `digest`; where the algorithm names one it must be that */
     EVP_PKEY *key;
+    struct pki_contexts *contexts; /* of the key's owner; NULL: nothing is kept */
     struct span signature;
     struct span digest;       /* of what was signed, by digest_nid */
     struct span signed_bytes; /* what was signed; p NULL where only its digest is known, which is

@@ -6,7 +6,14 @@
 static enum err_code
 format_field(const char *name, const char *value, struct buf *out, struct err *err)
 {
-    return value[0] == '\0' ? ERR_OK : buf_appendf(out, err, "%s: %s\r\n", name, value);
+    if (value[0] == '\0')
+        return ERR_OK;
+    enum err_code code = buf_append_str(out, name, err);
+    if (code == ERR_OK)
+        code = buf_append_str(out, ": ", err);
+    if (code == ERR_OK)
+        code = buf_append_str(out, value, err);
+    return code == ERR_OK ? buf_append_str(out, "\r\n", err) : code;
 }
 
 enum err_code

@@ -5,8 +5,8 @@
  */
 #include "smime/sign.h"
 
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
@@ -21,7 +21,8 @@ enum {
     PIECE_BYTES = 32 * 1024,
     BOUNDARY_OCTETS = 16,
     BOUNDARY_MAX = 70, /* RFC 2046 5.1.1 */
-    LIMIT_SIGNATURE = 1024 * 1024
+    LIMIT_SIGNATURE = 1024 * 1024,
+    SIGNATURE_PART = 1024 /* the signature's part without its base64, generously */
 };
 
 struct sign {
@@ -50,9 +51,10 @@ load_data(struct sign *sign, const struct smime_sign_args *args, struct err *err
     if (kind != EVP_PKEY_RSA && kind != EVP_PKEY_RSA_PSS && kind != EVP_PKEY_EC)
         return err_set_reason(err, ERR_PERM, "unsupported-algorithm",
                               "CMS cannot sign with a key of this kind: %s", args->key->file);
-    /* The two were compared when they were loaded; a signature that nobody could verify is not made
-     * whatever happened since. */
-    if (X509_check_private_key(pki_certificate_get0_x509(args->key->certificate),
+    /* The keyring compares what it loads; who made a pair by himself has not. A signature that
+     * nobody could verify is not made. */
+    if (args->key->contexts == NULL &&
+        X509_check_private_key(pki_certificate_get0_x509(args->key->certificate),
                                args->key->pkey) != 1)
         return pki_crypto_fail(err, ERR_PERM, "key and certificate cannot sign: %s",
                                args->key->file);
@@ -83,12 +85,16 @@ set_boundary(struct sign *sign, const char *wanted, struct err *err)
         memcpy(sign->boundary, wanted, n + 1);
         return ERR_OK;
     }
+    static const char prefix[] = "=_smimed_", digits[] = "0123456789abcdef";
     unsigned char random[BOUNDARY_OCTETS];
     if (RAND_bytes(random, sizeof(random)) != 1)
         return pki_crypto_fail(err, ERR_TEMP, "no random numbers for a boundary");
-    size_t n = (size_t)snprintf(sign->boundary, sizeof(sign->boundary), "=_smimed_");
-    for (size_t i = 0; i < sizeof(random); i++)
-        n += (size_t)snprintf(sign->boundary + n, sizeof(sign->boundary) - n, "%02x", random[i]);
+    char *p = stpcpy(sign->boundary, prefix);
+    for (size_t i = 0; i < sizeof(random); i++) {
+        *p++ = digits[random[i] >> 4];
+        *p++ = digits[random[i] & 15];
+    }
+    *p = '\0';
     return ERR_OK;
 }
 
@@ -159,6 +165,15 @@ take_digest(struct sign *sign, unsigned char digest[EVP_MAX_MD_SIZE], struct spa
     return ERR_OK;
 }
 
+static enum err_code
+append_delimiter(const struct sign *sign, const char *end, struct buf *out, struct err *err)
+{
+    enum err_code code = buf_append_str(out, "\r\n--", err);
+    if (code == ERR_OK)
+        code = buf_append_str(out, sign->boundary, err);
+    return code == ERR_OK ? buf_append_str(out, end, err) : code;
+}
+
 /* Part two of multipart/signed. */
 static enum err_code
 write_signature(struct sign *sign, struct span der, struct err *err)
@@ -166,7 +181,9 @@ write_signature(struct sign *sign, struct span der, struct err *err)
     struct smime_entity_header header;
     struct buf text = BUF_INIT(2 * LIMIT_SIGNATURE);
     smime_entity_set_signature(&header);
-    enum err_code code = buf_appendf(&text, err, "\r\n--%s\r\n", sign->boundary);
+    enum err_code code = buf_reserve(&text, SIGNATURE_PART + 2 * der.n, err);
+    if (code == ERR_OK)
+        code = append_delimiter(sign, "\r\n", &text, err);
     if (code == ERR_OK)
         code = smime_entity_header_format(&header, &text, err);
     if (code == ERR_OK)
@@ -174,7 +191,7 @@ write_signature(struct sign *sign, struct span der, struct err *err)
     if (code == ERR_OK)
         code = mime_base64_format_lines(der, &text, err);
     if (code == ERR_OK)
-        code = buf_appendf(&text, err, "\r\n--%s--\r\n", sign->boundary);
+        code = append_delimiter(sign, "--\r\n", &text, err);
     if (code == ERR_OK)
         code = stage_write(sign->stage.next, buf_span(&text), err);
     buf_free(&text);

@@ -74,16 +74,20 @@ append_signature_algorithm(const struct smime_signed_data *args, struct buf *out
 
 /* ---- the signature ---- */
 
-static bool
-set_padding(EVP_PKEY_CTX *context, const struct smime_signed_data *args, const EVP_MD *md)
+static EVP_PKEY_CTX *
+signing_context(const struct smime_signed_data *args)
 {
-    if (EVP_PKEY_get_base_id(args->key->pkey) == EVP_PKEY_EC)
-        return true;
-    if (!args->pss)
-        return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PADDING) > 0;
-    return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING) > 0 &&
-           EVP_PKEY_CTX_set_rsa_mgf1_md(context, md) > 0 &&
-           EVP_PKEY_CTX_set_rsa_pss_saltlen(context, RSA_PSS_SALTLEN_DIGEST) > 0;
+    struct pki_context_args wanted = { .use = PKI_CONTEXT_SIGN,
+                                       .md = smime_digest_get(args->attributes.digest) };
+
+    if (args->pss) {
+        wanted.padding = RSA_PKCS1_PSS_PADDING;
+        wanted.mgf_md = wanted.md;
+        wanted.salt_bytes = RSA_PSS_SALTLEN_DIGEST;
+    } else if (EVP_PKEY_get_base_id(args->key->pkey) != EVP_PKEY_EC) {
+        wanted.padding = RSA_PKCS1_PADDING;
+    }
+    return pki_context_new(args->key->contexts, args->key->pkey, &wanted);
 }
 
 /* Appends the OCTET STRING of the signature over `attributes`, the SET as it is hashed. */
@@ -93,16 +97,15 @@ append_signature(const struct smime_signed_data *args, struct span attributes, s
 {
     const EVP_MD *md = smime_digest_get(args->attributes.digest);
     unsigned char digest[EVP_MAX_MD_SIZE], signature[SIGNATURE_MAX];
-    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(args->key->pkey, NULL);
+    EVP_PKEY_CTX *context = signing_context(args);
     size_t n = sizeof(signature);
     unsigned digest_n = 0;
     enum err_code code;
 
-    if (context == NULL || !EVP_Digest(attributes.p, attributes.n, digest, &digest_n, md, NULL))
-        code = pki_crypto_fail(err, ERR_NOMEM, "no memory to sign");
-    else if (EVP_PKEY_sign_init(context) <= 0 || EVP_PKEY_CTX_set_signature_md(context, md) <= 0 ||
-             !set_padding(context, args, md))
+    if (context == NULL)
         code = pki_crypto_fail(err, ERR_PERM, "this key cannot sign so: %s", args->key->file);
+    else if (!EVP_Digest(attributes.p, attributes.n, digest, &digest_n, md, NULL))
+        code = pki_crypto_fail(err, ERR_NOMEM, "no memory to sign");
     else if (EVP_PKEY_sign(context, signature, &n, digest, digest_n) <= 0)
         code = pki_crypto_fail(err, ERR_TEMP, "the signature could not be made");
     else

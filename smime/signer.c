@@ -164,6 +164,7 @@ try_certificate(const struct work *work, const struct pki_certificate *certifica
         .algorithm = work->info->signature_algorithm,
         .digest_nid = work->info->digest_nid,
         .key = key,
+        .contexts = pki_certificate_get0_contexts(certificate),
         .signature = work->info->signature,
         .digest = work->signed_digest,
         .signed_bytes = buf_span(&work->signed_bytes),

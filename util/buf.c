@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "util/wipe.h"
+
 enum { BUF_FIRST_CAP = 64 };
 
 void
@@ -23,19 +25,10 @@ buf_reset(struct buf *b)
     b->n = 0;
 }
 
-static void
-buf_free_memory(unsigned char *p, size_t used)
-{
-    if (!p)
-        return;
-    explicit_bzero(p, used);
-    free(p);
-}
-
 void
 buf_free(struct buf *b)
 {
-    buf_free_memory(b->p, b->n);
+    wipe_free_used(b->p, b->n);
     buf_init(b, b->limit_bytes);
 }
 
@@ -82,7 +75,7 @@ buf_reserve(struct buf *b, size_t more, struct err *err)
     size_t old_n;
     enum err_code rc = buf_grow(b, more, &old, &old_n, err);
 
-    buf_free_memory(old, old_n);
+    wipe_free_used(old, old_n);
     return rc;
 }
 
@@ -99,7 +92,7 @@ buf_append(struct buf *b, struct span piece, struct err *err)
         memmove(b->p + b->n, piece.p, piece.n);
     b->n += piece.n;
     b->p[b->n] = '\0';
-    buf_free_memory(old, old_n);
+    wipe_free_used(old, old_n);
     return ERR_OK;
 }
 
@@ -136,7 +129,7 @@ buf_appendf(struct buf *b, struct err *err, const char *format, ...)
     vsnprintf((char *)b->p + b->n, (size_t)n + 1, format, args);
     va_end(args);
     b->n += (size_t)n;
-    buf_free_memory(old, old_n);
+    wipe_free_used(old, old_n);
     return ERR_OK;
 }
 

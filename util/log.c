@@ -2,6 +2,7 @@
 
 #include "util/clock.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -31,21 +32,23 @@ struct log_key {
     unsigned held; /* lines not written since */
 };
 
-/* The one process-wide state of this module. `lock` guards all but the two atomics, which let a
- * disabled debug line cost one load. */
+/* The one process-wide state of this module. `lock` guards all but the atomics, and is never held
+ * while a line is written; but for syslog, whose own lock is. */
 static struct {
     pthread_mutex_t lock;
+    pthread_rwlock_t whole; /* of stderr: a line that a pipe would cut is alone */
     atomic_int level;
     atomic_bool has_debug_for;
-    enum log_sink sink;
-    enum log_form form;
-    int facility;
+    _Atomic(enum log_sink) sink;
+    _Atomic(enum log_form) form;
+    atomic_int facility;
     char ident[64];
     char debug_for[LOG_ID_BYTES];
     struct log_key keys[LOG_KEYS];
     uint64_t turns;
 } log_state = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
+    .whole = PTHREAD_RWLOCK_INITIALIZER,
     .level = LOG_LEVEL_INFO,
     .facility = LOG_MAIL,
     .ident = "smimed",
@@ -117,21 +120,28 @@ log_is_on(enum log_level level, const char *id)
     return (int)level <= atomic_load_explicit(&log_state.level, memory_order_relaxed);
 }
 
+/* One write(2) for a line, so that lines do not mix; only a pipe takes more than PIPE_BUF octets
+ * piece by piece. */
 static void
 log_put_stderr(char *line, size_t n)
 {
     size_t done = 0;
 
-    line[n++] = '\n'; /* in the place of the NUL: one write(2), so that lines do not mix */
+    line[n++] = '\n'; /* in the place of the NUL */
+    if (n > PIPE_BUF)
+        pthread_rwlock_wrlock(&log_state.whole);
+    else
+        pthread_rwlock_rdlock(&log_state.whole);
     while (done < n) {
         ssize_t w = write(STDERR_FILENO, line + done, n - done);
         if (w <= 0)
             break; /* nobody to tell */
         done += (size_t)w;
     }
+    pthread_rwlock_unlock(&log_state.whole);
 }
 
-/* Writes a finished line. The caller holds the lock. */
+/* Writes a finished line. The caller does not hold the lock. */
 static void
 log_put(enum log_level level, char *line)
 {
@@ -146,7 +156,10 @@ log_put(enum log_level level, char *line)
         log_put_stderr(line, strlen(line));
         break;
     case LOG_SINK_SYSLOG:
+        /* log_init changes what syslog reads. */
+        pthread_mutex_lock(&log_state.lock);
         syslog(log_state.facility | priorities[level], "%s", line);
+        pthread_mutex_unlock(&log_state.lock);
         break;
     case LOG_SINK_NONE:
         break;
@@ -230,7 +243,7 @@ log_text_open(struct log_text *line, enum log_level level, const char *id)
     }
 }
 
-/* A line of prose. `held` lines like it were not written. The caller holds the lock. */
+/* A line of prose. `held` lines like it were not written. */
 static void
 log_put_text(enum log_level level, const char *id, const char *key, const char *text, unsigned held)
 {
@@ -268,9 +281,7 @@ log_line(enum log_level level, const char *id, const char *format, va_list args)
     char text[LOG_LINE_BYTES];
 
     vsnprintf(text, sizeof text, format, args);
-    pthread_mutex_lock(&log_state.lock);
     log_put_text(level, id ? id : "NOQUEUE", NULL, text, 0);
-    pthread_mutex_unlock(&log_state.lock);
 }
 
 void
@@ -328,28 +339,42 @@ log_key_get(const char *name)
     return oldest;
 }
 
-void
-log_warn(const char *key, const char *id, const char *format, ...)
+/* True: the line of this key is only counted. *held: how many were, since the last that was
+ * written. */
+static bool
+log_key_holds(const char *name, unsigned *held)
 {
-    char text[LOG_LINE_BYTES];
-    struct log_key *row;
     int64_t now = clock_monotonic_ms();
-    va_list args;
+    bool holds;
 
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
     pthread_mutex_lock(&log_state.lock);
-    row = log_key_get(key);
-    if (row->written_ms != INT64_MIN && now - row->written_ms < LOG_THROTTLE_MS) {
+    struct log_key *row = log_key_get(name);
+    holds = row->written_ms != INT64_MIN && now - row->written_ms < LOG_THROTTLE_MS;
+    *held = row->held;
+    if (holds) {
         row->held++;
     } else {
-        log_put_text(LOG_LEVEL_WARN, id ? id : "NOQUEUE", key, text, row->held);
         row->written_ms = now;
         row->turn = ++log_state.turns;
         row->held = 0;
     }
     pthread_mutex_unlock(&log_state.lock);
+    return holds;
+}
+
+void
+log_warn(const char *key, const char *id, const char *format, ...)
+{
+    char text[LOG_LINE_BYTES];
+    unsigned held;
+    va_list args;
+
+    if (log_key_holds(key, &held))
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    log_put_text(LOG_LEVEL_WARN, id ? id : "NOQUEUE", key, text, held);
 }
 
 /* Text form: a value with blanks or quotes, or none at all, stands in double quotes. */
@@ -365,10 +390,14 @@ log_text_field(struct log_text *line, const struct log_field *field)
     log_text_put(line, " ");
     log_text_put(line, field->name);
     log_text_put(line, quoted ? "=\"" : "=");
-    for (const char *p = safe; *p; p++) {
-        if (*p == '"')
-            log_text_put(line, "\\");
-        log_text_put_n(line, p, 1);
+    for (const char *p = safe, *quote; *p; p = quote) {
+        quote = strchrnul(p, '"');
+        if (*p == '"') {
+            log_text_put(line, "\\\"");
+            quote = p + 1;
+            continue;
+        }
+        log_text_put_n(line, p, (size_t)(quote - p));
     }
     if (quoted)
         log_text_put(line, "\"");
@@ -384,7 +413,6 @@ log_fields(enum log_level level, const char *id, const struct log_field *fields,
 
     if (!log_is_on(level, id))
         return;
-    pthread_mutex_lock(&log_state.lock);
     if (log_state.form == LOG_FORM_JSON) {
         line.size -= LOG_JSON_END_BYTES;
         log_json_open(&line, level, id ? id : "NOQUEUE");
@@ -397,5 +425,4 @@ log_fields(enum log_level level, const char *id, const struct log_field *fields,
             log_text_field(&line, &fields[i]);
     }
     log_put(level, bytes);
-    pthread_mutex_unlock(&log_state.lock);
 }

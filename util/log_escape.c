@@ -44,6 +44,20 @@ log_safe_octets(struct span s)
     return log_code_is_safe(code) ? n : 0;
 }
 
+/* Nearly everything is printable ASCII that stands for itself: how much of it `text` begins with,
+ * `limit` octets at most. */
+static size_t
+log_plain_octets(struct span text, size_t limit)
+{
+    size_t n = 0;
+
+    if (limit > text.n)
+        limit = text.n;
+    while (n < limit && text.p[n] >= ' ' && text.p[n] < 0x7f && text.p[n] != '\\')
+        n++;
+    return n;
+}
+
 char *
 log_escape(struct span text, char *out, size_t size)
 {
@@ -52,9 +66,16 @@ log_escape(struct span text, char *out, size_t size)
 
     while (text.n > 0) {
         char piece[8];
-        size_t octets = log_safe_octets(text);
-        size_t n = octets;
+        size_t plain = log_plain_octets(text, used + 4 < size ? size - 4 - used : 0);
+        size_t octets, n;
 
+        if (plain > 0) {
+            memcpy(out + used, text.p, plain);
+            used += plain;
+            text = span_from(text, plain);
+            continue;
+        }
+        n = octets = log_safe_octets(text);
         if (octets == 0) {
             octets = 1;
             n = (size_t)snprintf(piece, sizeof piece, "\\x%02X", text.p[0]);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "util/wipe.h"
+
 /* What is gathered before it is written to the file, and what spool_copy hands on at once. */
 enum { SPOOL_PIECE_BYTES = 65536 };
 
@@ -259,8 +261,7 @@ spool_copy(const struct spool *spool, struct stage *stage, struct err *err)
             rc = stage_write(stage, span_of(piece, got), err);
         offset += got;
     } while (rc == ERR_OK && got > 0);
-    explicit_bzero(piece, SPOOL_PIECE_BYTES);
-    free(piece);
+    wipe_free_used(piece, SPOOL_PIECE_BYTES);
     return rc;
 }
 

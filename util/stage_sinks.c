@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "util/wipe.h"
+
 /* A reader of a pipe that stands still for this long is given up. */
 enum { STAGE_FD_WAIT_MS = 60000 };
 
@@ -132,6 +134,7 @@ struct stage_gather {
     struct stage stage;
     size_t size;
     size_t n, cap;
+    size_t used;         /* the most that was ever held: what has to be wiped */
     unsigned char *held; /* grows up to `size`: most messages are far smaller */
 };
 
@@ -151,16 +154,16 @@ stage_gather_hold(struct stage_gather *self, struct span piece, struct err *err)
         held = malloc(cap);
         if (!held)
             return err_set(err, ERR_NOMEM, "out of memory");
-        if (self->n > 0) {
+        if (self->n > 0)
             memcpy(held, self->held, self->n);
-            explicit_bzero(self->held, self->n);
-        }
-        free(self->held);
+        wipe_free_used(self->held, self->used);
         self->held = held;
         self->cap = cap;
     }
     memcpy(self->held + self->n, piece.p, piece.n);
     self->n += piece.n;
+    if (self->n > self->used)
+        self->used = self->n;
     return ERR_OK;
 }
 
@@ -207,9 +210,7 @@ stage_gather_free(struct stage *stage)
 {
     struct stage_gather *self = (struct stage_gather *)stage;
 
-    if (self->held)
-        explicit_bzero(self->held, self->cap);
-    free(self->held);
+    wipe_free_used(self->held, self->used);
     free(self);
 }
 

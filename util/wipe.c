@@ -35,6 +35,15 @@ wipe_realloc(void *block, size_t size)
     return realloc(block, size);
 }
 
+void
+wipe_free_used(void *block, size_t used)
+{
+    if (!block)
+        return;
+    explicit_bzero(block, used);
+    free(block);
+}
+
 #else
 
 /* The allocator itself: free() is ours where this is used. */
@@ -65,6 +74,15 @@ wipe_free(void *block)
     /* All that the allocator gave, not only what was asked for: callers may use the whole of it.
      * errno stays what it was (glibc 2.33 and newer). */
     wipe_block(block, malloc_usable_size(block));
+    __libc_free(block);
+}
+
+void
+wipe_free_used(void *block, size_t used)
+{
+    if (!block)
+        return;
+    wipe_block(block, (used + 7) / 8 * 8);
     __libc_free(block);
 }
 

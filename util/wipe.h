@@ -53,4 +53,8 @@ ERR_CHECKED enum err_code wipe_init(struct err *err);
 void wipe_free(void *block);
 void *wipe_realloc(void *block, size_t size);
 
+/* Frees a block of which only the first `used` octets can hold anything, and wipes those alone:
+ * buffers with room to grow. Wipes under sanitizers too. */
+void wipe_free_used(void *block, size_t used);
+
 #endif

@@ -36,6 +36,10 @@ edits_are_applied_in_their_order_as_an_mta_does(void **state)
     assert_int_equal(flow_edits_add(&edits, FLOW_EDIT_DELETE_HEADER, "X", NULL, 1, &err), ERR_OK);
     assert_int_equal(flow_edits_add(&edits, FLOW_EDIT_DELETE_HEADER, "Nobody", NULL, 1, &err),
                      ERR_OK);
+    assert_int_equal(
+        flow_edits_add(&edits, FLOW_EDIT_CHANGE_HEADER, "Subject", " short\n er", 1, &err), ERR_OK);
+    assert_int_equal(flow_edits_add(&edits, FLOW_EDIT_CHANGE_HEADER, "Subject", " 2", 2, &err),
+                     ERR_OK); /* there is no second one */
     assert_int_equal(flow_edits_add(&edits, FLOW_EDIT_INSERT_HEADER, "Top", "t\n more", 0, &err),
                      ERR_OK);
     assert_int_equal(flow_edits_add(&edits, FLOW_EDIT_INSERT_HEADER, "Second", "s", 1, &err),
@@ -46,7 +50,7 @@ edits_are_applied_in_their_order_as_an_mta_does(void **state)
     assert_int_equal(ctl_message_format_edited(header, &edits, &out, &err), ERR_OK);
     assert_string_equal(buf_str(&out),
                         "Top: t\r\n more\r\nSecond: s\r\nReceived: a\r\nFrom: me\r\nx: 2\r\n"
-                        "Subject: long\r\n folded\r\nEnd: e\r\n\r\n");
+                        "Subject: short\r\n er\r\nEnd: e\r\n\r\n");
     buf_free(&out);
     flow_edits_free(&edits);
     mime_header_free(&header);

@@ -133,7 +133,8 @@ run_edits(struct flow_message *message, struct run *run)
     for (size_t i = 0; i < edits->count; i++) {
         struct stage *sink = NULL;
 
-        if (edits->list[i].kind == FLOW_EDIT_INSERT_HEADER)
+        if (edits->list[i].kind == FLOW_EDIT_INSERT_HEADER ||
+            edits->list[i].kind == FLOW_EDIT_CHANGE_HEADER)
             strncat(run->fields, edits->list[i].value,
                     sizeof run->fields - strlen(run->fields) - 1);
         if (edits->list[i].kind != FLOW_EDIT_REPLACE_BODY)

@@ -102,6 +102,44 @@ budget_slot_is_waited_for(void **state)
     milter_budget_release_slot(&second);
 }
 
+static char order[3];
+static size_t order_n;
+
+/* The slot's one holder writes down his letter. */
+static void *
+take_and_tell(void *letter)
+{
+    struct milter_budget_slot slot = { .patience_ms = 60000 };
+
+    if (milter_budget_take_slot(&slot, 1, clock_monotonic_ms() + 60000)) {
+        order[order_n++] = *(const char *)letter;
+        milter_budget_release_slot(&slot);
+    }
+    return NULL;
+}
+
+static void
+budget_slots_are_given_in_the_order_of_asking(void **state)
+{
+    static const char *const letters[] = { "a", "b", "c" };
+    struct milter_budget_facts facts;
+    pthread_t waiters[3];
+
+    (void)state;
+    first.patience_ms = 60000;
+    assert_true(milter_budget_take_slot(&first, 1, 0));
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(pthread_create(&waiters[i], NULL, take_and_tell, (void *)letters[i]), 0);
+        do
+            milter_budget_get(&facts);
+        while (facts.slots_waiting <= i);
+    }
+    milter_budget_release_slot(&first);
+    for (size_t i = 0; i < 3; i++)
+        pthread_join(waiters[i], NULL);
+    assert_memory_equal(order, "abc", 3);
+}
+
 static void
 budget_slot_that_does_not_come_free_ends_at_the_deadline(void **state)
 {
@@ -179,6 +217,7 @@ main(void)
         cmocka_unit_test_setup(budget_of_connections_counts_the_refused, begin),
         cmocka_unit_test_setup(budget_of_octets_stops_the_message_that_asks_for_more, begin),
         cmocka_unit_test_setup(budget_slot_is_waited_for, begin),
+        cmocka_unit_test_setup(budget_slots_are_given_in_the_order_of_asking, begin),
         cmocka_unit_test_setup(budget_slot_that_does_not_come_free_ends_at_the_deadline, begin),
         cmocka_unit_test_setup(budget_slot_of_a_holder_that_does_not_move_counts_no_longer, begin),
         cmocka_unit_test_setup(budget_that_stops_takes_nothing_and_waits_for_the_rest, begin),

@@ -39,6 +39,8 @@ capture_begin(void)
     capture = memfd_create("stderr", 0);
     saved_stderr = dup(STDERR_FILENO);
     assert_true(capture >= 0 && saved_stderr >= 0);
+    /* Other than a file, a memfd has no lock for its position. */
+    assert_int_equal(fcntl(capture, F_SETFL, O_APPEND), 0);
     assert_true(dup2(capture, STDERR_FILENO) >= 0);
 }
 
