@@ -231,7 +231,9 @@ examples := $(filter-out conf/smimed.service,$(wildcard conf/*.example conf/*.se
 
 install: all ## put everything below DESTDIR and PREFIX
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(DOCDIR)/examples \
-		$(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/smimed $(DESTDIR)$(PREFIX)/share/smimed/demo
+		$(DESTDIR)$(UNITDIR) $(DESTDIR)$(SYSCONFDIR)/smimed $(DESTDIR)$(PREFIX)/share/smimed/demo \
+		$(DESTDIR)$(PREFIX)/share/smimed/notices
+	install -m 644 conf/notices/*.txt $(DESTDIR)$(PREFIX)/share/smimed/notices
 	install -m 755 $(BUILD)/smimed $(BUILD)/smimectl $(DESTDIR)$(SBINDIR)
 	install -m 644 docs/smimed.8 docs/smimectl.8 $(DESTDIR)$(MANDIR)/man8
 	install -m 644 docs/smimed.conf.5 $(DESTDIR)$(MANDIR)/man5

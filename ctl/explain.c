@@ -142,6 +142,8 @@ explain_kind(enum flow_answer_kind kind)
         return "defer";
     case FLOW_CONTINUE:
     case FLOW_ACCEPT_REST:
+    case FLOW_COPIES:
+    case FLOW_DISCARD:
         break;
     }
     return "accept";

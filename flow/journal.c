@@ -160,6 +160,41 @@ flow_journal_add(struct flow_journal *journal, const struct flow_journal_key *ke
 }
 
 static enum err_code
+notes_remove(struct flow_journal *journal, const struct flow_journal_key *key,
+             const char *const *recipients, size_t count, struct err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; code == ERR_OK && i < count; i++) {
+        struct flow_journal_key name;
+
+        code = note_name(key, recipients[i], &name, err);
+        if (code == ERR_OK)
+            code = database_prepare(journal->database, "DELETE FROM note WHERE name = ?1",
+                                    &statement, err);
+        if (code != ERR_OK)
+            return code;
+        database_bind_bytes(statement, 1, span_of(name.bytes, sizeof name.bytes));
+        code = database_step(journal->database, statement, err);
+        if (code == ERR_NOTFOUND)
+            code = ERR_OK;
+    }
+    return code;
+}
+
+enum err_code
+flow_journal_remove(struct flow_journal *journal, const struct flow_journal_key *key,
+                    const char *const *recipients, size_t count, struct err *err)
+{
+    enum err_code code = database_begin(journal->database, true, err);
+
+    if (code != ERR_OK)
+        return code;
+    return database_end(journal->database, notes_remove(journal, key, recipients, count, err), err);
+}
+
+static enum err_code
 notes_expire(struct flow_journal *journal, int64_t *left, struct err *err)
 {
     sqlite3_stmt *statement = NULL;

@@ -63,6 +63,12 @@ ERR_CHECKED enum err_code flow_journal_add(struct flow_journal *journal,
                                            const char *const *recipients, size_t count,
                                            struct err *err);
 
+/* Forgets about these: a message that cannot be told from a later one has ended. */
+ERR_CHECKED enum err_code flow_journal_remove(struct flow_journal *journal,
+                                              const struct flow_journal_key *key,
+                                              const char *const *recipients, size_t count,
+                                              struct err *err);
+
 /* Forgets what is older than keep_s; how many notes remain. Called now and then. */
 ERR_CHECKED enum err_code flow_journal_expire(struct flow_journal *journal, int64_t *left,
                                               struct err *err);

@@ -7,6 +7,7 @@
 
 #include "flow/arrival.h"
 #include "flow/choice.h"
+#include "flow/copies.h"
 #include "flow/direction.h"
 #include "flow/inbound.h"
 #include "flow/outbound.h"
@@ -460,6 +461,25 @@ flow_message_finish(struct flow_message *message, int64_t deadline_ms, struct fl
     }
     if (!message->ended && !message->arrival && flow_arrival_edit(message, &err) != ERR_OK)
         flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
+    message->copies_wait = answer->kind == FLOW_COPIES;
+    message_keep_answer(message, answer);
+}
+
+void
+flow_message_write_copies(struct flow_message *message, int64_t deadline_ms,
+                          struct flow_answer *answer)
+{
+    struct err err = ERR_INIT;
+
+    if (message_has_ended(message, answer))
+        return;
+    if (!message->outbound || !message->copies_wait) {
+        (void)err_set(&err, ERR_BUG, "no copies wait");
+        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
+        return;
+    }
+    message->copies_wait = false;
+    flow_copies_write(message, deadline_ms, answer);
     message_keep_answer(message, answer);
 }
 
@@ -477,7 +497,7 @@ flow_message_write_body(struct flow_message *message, struct stage *sink, struct
     enum err_code code;
 
     message_check(message);
-    if (!message->outbound || !message->finished || message->ended) {
+    if (!message->outbound || !message->finished || message->ended || message->copies_wait) {
         stage_free(&sink);
         return err_set(err, ERR_BUG, "there is no body to write");
     }

@@ -2,8 +2,8 @@
  * One message through the house, knowing nothing of libmilter: the milter and smimectl explain walk
  * the same rooms.
  *
- *     new -> sender -> recipient* -> header* -> eoh -> write* -> finish -> answer, edits, body ->
- * free
+ *     new -> sender -> recipient* -> header* -> eoh -> write* -> finish -> answer (copies), edits,
+ * body -> free
  *
  * `new` fixes the snapshot and the direction. Outbound, the body goes into a spool while a scanner
  * looks at it; inbound, clear-signed content is hashed while it passes and nothing is kept. finish
@@ -41,7 +41,9 @@ enum flow_answer_kind {
     FLOW_CONTINUE,    /* go on (at the end: deliver with the edits) */
     FLOW_ACCEPT_REST, /* the rest of the body does not matter (SMFIS_SKIP) */
     FLOW_REFUSE,      /* 5xx */
-    FLOW_DEFER        /* 4xx */
+    FLOW_DEFER,       /* 4xx */
+    FLOW_COPIES,      /* of finish alone: flow_message_write_copies comes next */
+    FLOW_DISCARD      /* accepted, and nothing is left to be delivered: everybody had his copy */
 };
 
 struct flow_answer {
@@ -89,7 +91,13 @@ void flow_message_load(struct flow_message *message, int64_t deadline_ms,
 void flow_message_finish(struct flow_message *message, int64_t deadline_ms,
                          struct flow_answer *answer);
 
-/* Valid after finish. */
+/* After FLOW_COPIES: hands all copies but the one that stays to the MTA by SMTP, and writes
+ * letters. smimectl explain leaves it out: finish has no effects. FLOW_CONTINUE: the edits hold
+ * now. */
+void flow_message_write_copies(struct flow_message *message, int64_t deadline_ms,
+                               struct flow_answer *answer);
+
+/* Valid after finish, and after write_copies where it was asked for. */
 const struct flow_edits *flow_message_edits(const struct flow_message *message);
 
 /* Runs the chain of FLOW_EDIT_REPLACE_BODY into `sink` (taken, whatever happens), finishes it.

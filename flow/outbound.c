@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "flow/choice.h"
+#include "flow/copies.h"
 #include "flow/entity.h"
 #include "flow/names.h"
 #include "flow/people.h"
@@ -69,12 +70,11 @@ flow_outbound_free(struct flow_outbound **outbound)
     if (!old)
         return;
     *outbound = NULL;
-    flow_protect_free(&old->protect);
+    flow_copy_free(&old->copy);
     flow_facts_free(&old->facts);
     mime_scan_free(&old->scan);
     spool_free(&old->spool);
     buf_free(&old->entity_header);
-    free(old->recipients);
     free(old->order);
     free(old);
 }
@@ -142,97 +142,6 @@ outbound_check_domain(const struct flow_message *message, struct err *err)
     return ERR_NOTFOUND;
 }
 
-/* ---- protection --------------------------------------------------------------------------------
- */
-
-/* Every person behind the recipients, every additional one, and the sender where he has a
- * certificate. The list is borrowed from the findings, which live as long as the message. */
-static enum err_code
-outbound_load_recipients(struct flow_message *message, struct err *err)
-{
-    struct flow_outbound *outbound = message->outbound;
-    enum err_code code =
-        flow_people_get_certificates(&outbound->facts, &outbound->decision.plan, 0,
-                                     &outbound->recipients, &outbound->recipient_count, err);
-
-    if (code != ERR_OK)
-        return code;
-    if (flow_facts_self(&outbound->facts) != POLICY_YES)
-        message->outcome.note = "no-copy-for-sender";
-    message->outcome.certificates = outbound->recipient_count;
-    message->outcome.has_certificates = true;
-    return ERR_OK;
-}
-
-static void
-outbound_describe(struct flow_message *message, const struct pki_key *key)
-{
-    const struct policy_copy *copy = &message->outbound->decision.plan.copies[0];
-    struct flow_outcome *outcome = &message->outcome;
-    const struct pki_certificate_facts *facts;
-
-    outcome->action = !copy->encrypt ? "sign" : copy->sign ? "sign+encrypt" : "encrypt";
-    if (copy->encrypt)
-        outcome->cipher = smime_cipher_name(flow_names_cipher(copy->algorithms.cipher));
-    if (!copy->sign)
-        return;
-    outcome->digest = smime_digest_name(flow_names_digest(copy->algorithms.digest));
-    outcome->format = copy->opaque ? "opaque" : "clear";
-    if (copy->opaque && copy->sign_rule->sign_format == CONF_SIGN_CLEAR)
-        outcome->note = "only-opaque";
-    facts = pki_certificate_get(key->certificate);
-    if (copy->domain_signature && facts->addresses && facts->addresses[0])
-        snprintf(outcome->signer, sizeof(outcome->signer), "%s", facts->addresses[0]);
-}
-
-/* The pair that signs a copy: the sender's, or that of the domain. */
-static const struct directory_candidate *
-outbound_find_signer(const struct flow_facts *facts, const struct policy_copy *copy)
-{
-    const struct flow_beside *domain;
-
-    if (!copy->domain_signature)
-        return facts->signer;
-    domain = flow_beside_find(facts->domains, facts->domain_count, copy->sign_rule->sign_as);
-    return domain && domain->finding ? domain->finding->lookup.selected : NULL;
-}
-
-static enum err_code
-outbound_protect(struct flow_message *message, struct err *err)
-{
-    struct flow_outbound *outbound = message->outbound;
-    const struct policy_copy *copy = &outbound->decision.plan.copies[0];
-    const struct directory_candidate *signer =
-        copy->sign ? outbound_find_signer(&outbound->facts, copy) : NULL;
-    enum err_code code = ERR_OK;
-    struct flow_protect_args args = {
-        .copy = copy,
-        .scan = outbound->scan,
-        .spool = outbound->spool,
-        .entity_header = buf_span(&outbound->entity_header),
-        .signing_time = clock_now_s(),
-    };
-
-    if (copy->sign && (!signer || !signer->key))
-        return err_set(err, ERR_BUG, "a signature was decided upon without a key");
-    args.key = copy->sign ? signer->key : NULL;
-    /* encryptionKeyPreference names the sender's own certificate, never one beside a domain's. */
-    if (flow_facts_self(&outbound->facts) == POLICY_YES && !copy->domain_signature)
-        args.own = outbound->facts.self->lookup.selected->certificate;
-    if (copy->encrypt) {
-        code = outbound_load_recipients(message, err);
-        args.recipients = outbound->recipients;
-        args.count = outbound->recipient_count;
-    }
-    if (code == ERR_OK)
-        code = flow_protect_new(&args, &outbound->protect, err);
-    if (code == ERR_OK)
-        code = flow_protect_edits(outbound->protect, message->header, &message->edits, err);
-    if (code == ERR_OK)
-        outbound_describe(message, args.key);
-    return code;
-}
-
 /* ---- the decision ------------------------------------------------------------------------------
  */
 
@@ -278,6 +187,34 @@ outbound_note_decision(struct flow_message *message)
     outbound_note_identity(message);
 }
 
+/* Is there a copy for which the sender's own certificate was asked for? */
+static bool
+copies_ask(const struct policy_plan *plan)
+{
+    for (size_t i = 0; i < plan->copy_count; i++) {
+        if (plan->copies[i].encrypt)
+            return true;
+    }
+    return false;
+}
+
+/* First the edits that all copies have in common, then those of the one that stays. Where there are
+ * more, the envelope is cut down when they have left (flow/copies). */
+static enum err_code
+outbound_edit(struct flow_message *message, struct err *err)
+{
+    struct flow_outbound *outbound = message->outbound;
+    enum err_code code = flow_choice_edit(message, err);
+
+    outbound->common = message->edits.count;
+    if (code == ERR_OK && !flow_copies_are_needed(message))
+        code = flow_people_edit(message, &message->edits, err);
+    if (code != ERR_OK || outbound->decision.action == POLICY_PASS)
+        return code;
+    code = flow_copy_describe(message, err);
+    return code == ERR_OK ? flow_copy_new(message, 0, &message->edits, &outbound->copy, err) : code;
+}
+
 static void
 outbound_act(struct flow_message *message, struct flow_answer *answer)
 {
@@ -290,39 +227,18 @@ outbound_act(struct flow_message *message, struct flow_answer *answer)
         flow_reply_set(answer, decision->code, decision->enhanced, decision->text);
         return;
     }
-    if (plan->copy_count > 1 || plan->returned_count > 0) {
-        (void)err_set(&err, ERR_BUG,
-                      "%zu copies and %zu recipients to be returned, and nobody "
-                      "here makes them",
-                      plan->copy_count, plan->returned_count);
-        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
-        return;
-    }
-    if (flow_people_edit(message, &message->edits, &err) != ERR_OK) {
-        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
-        return;
-    }
-    if (flow_choice_edit(message, &err) != ERR_OK) {
-        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
-        return;
-    }
-    if (decision->action == POLICY_PASS)
-        return;
-    if (outbound->scan_err.code != ERR_OK) {
+    if (decision->action == POLICY_PROTECT && outbound->scan_err.code != ERR_OK) {
         flow_state_fail(message, &outbound->scan_err, FLOW_PHASE_STRUCTURE, answer);
         return;
     }
-    if (plan->copies[0].encrypt && flow_facts_self(&outbound->facts) == POLICY_UNKNOWN) {
-        const struct flow_finding *self = outbound->facts.self;
+    if (outbound_edit(message, &err) != ERR_OK) {
+        bool asked = err.code == ERR_TEMP && copies_ask(plan);
 
-        (void)err_set_reason(&err, ERR_TEMP, self ? self->reason : "deadline",
-                             "the sender's own certificate cannot be checked: %s; try again later",
-                             self ? self->lookup.answer.text : "finding out took too long");
-        flow_state_fail(message, &err, FLOW_PHASE_FACTS, answer);
+        flow_state_fail(message, &err, asked ? FLOW_PHASE_FACTS : FLOW_PHASE_BUILD, answer);
         return;
     }
-    if (outbound_protect(message, &err) != ERR_OK)
-        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
+    if (flow_copies_are_needed(message))
+        answer->kind = FLOW_COPIES;
 }
 
 void
@@ -383,12 +299,12 @@ flow_outbound_write_body(struct flow_message *message, struct stage *sink, struc
     struct flow_outbound *outbound = message->outbound;
     enum err_code code;
 
-    if (!outbound->protect) {
+    if (!outbound->copy || !outbound->copy->protect) {
         stage_free(&sink);
         return err_set(err, ERR_BUG, "there is no body to write");
     }
-    code = flow_protect_write(outbound->protect, sink, err);
-    message->outcome.output_size = flow_protect_size(outbound->protect);
+    code = flow_protect_write(outbound->copy->protect, sink, err);
+    message->outcome.output_size = flow_protect_size(outbound->copy->protect);
     message->outcome.has_output = true;
     return code;
 }

@@ -3,17 +3,18 @@
  *
  * The body goes into a spool as it arrives while the scanner looks at it. At the end: what is it
  * really (flow/structure), what is known about the people in it (flow/facts), what does policy say,
- * and which edits follow. Protection is built before the answer is given (flow/protect), so that a
- * certificate that cannot be used is found while the message can still be deferred.
+ * and which edits follow; where copies differ, the answer is FLOW_COPIES and flow/copies goes on.
+ * Protection is built before the answer is given (flow/protect), so that a certificate that cannot
+ * be used is found while the message can still be deferred.
  *
  * Called by flow/message only. Holds: the spool, a record per MIME part, the answers about people.
  */
 #ifndef FLOW_OUTBOUND_H
 #define FLOW_OUTBOUND_H
 
+#include "flow/copy.h"
 #include "flow/facts.h"
 #include "flow/message.h"
-#include "flow/protect.h"
 #include "flow/structure.h"
 #include "mime/scan.h"
 #include "policy/outbound.h"
@@ -29,9 +30,8 @@ struct flow_outbound {
     struct policy_outbound_decision decision;
     size_t *order; /* of decision.plan */
     bool decided;
-    struct pki_certificate **recipients; /* one per RecipientInfo; borrowed from the lookups */
-    size_t recipient_count;
-    struct flow_protect *protect; /* NULL: the message passes */
+    size_t common;          /* edits of the header that all copies have, in the message's list */
+    struct flow_copy *copy; /* the one that stays; NULL: the message passes */
 };
 
 /* At the end of the header. */

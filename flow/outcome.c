@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "flow/outbound.h"
 #include "flow/state.h"
 #include "util/log.h"
 
@@ -206,6 +207,34 @@ outcome_choice(const struct flow_message *message, char *out)
 }
 
 static bool
+outcome_copies(const struct flow_message *message, char *out)
+{
+    size_t count = message->outbound && message->outbound->decided
+                       ? message->outbound->decision.plan.copy_count
+                       : 0;
+
+    return outcome_number(count > 1, count, out);
+}
+
+static bool
+outcome_resubmitted(const struct flow_message *message, char *out)
+{
+    return outcome_number(message->outcome.resubmitted > 0, message->outcome.resubmitted, out);
+}
+
+static bool
+outcome_copy_ids(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->outcome.copy_ids, out);
+}
+
+static bool
+outcome_returned(const struct flow_message *message, char *out)
+{
+    return outcome_number(message->outcome.returned > 0, message->outcome.returned, out);
+}
+
+static bool
 outcome_size(const struct flow_message *message, char *out)
 {
     return outcome_number(true, message->header_bytes + message->body_bytes, out);
@@ -281,7 +310,8 @@ static const struct {
     { "dir", outcome_dir, false,
       "out (from us), in (to us), or copy (ours, on the listener for copies)" },
     { "action", outcome_action, false,
-      "pass, sign, encrypt, sign+encrypt, verify, quarantine, refuse, defer" },
+      "pass, sign, encrypt, sign+encrypt, copies (that differ), verify, quarantine, refuse, "
+      "defer" },
     { "rule", outcome_rule, false,
       "name of the rule that decided; built-in when no rule of the file matched" },
     { "from", outcome_from, false, "address of From, where there is exactly one" },
@@ -321,6 +351,13 @@ static const struct {
       "sender_identity = log: the reply that would have been given, or the rewriting" },
     { "choice", outcome_choice, false,
       "what the sender chose: sign, encrypt, plain; unclear when it cannot be told" },
+    { "copies", outcome_copies, true, "copies that differ, the one in the transaction included" },
+    { "resubmitted", outcome_resubmitted, true,
+      "recipients whose copy was handed to the MTA by SMTP now; not those of an earlier attempt" },
+    { "copy_ids", outcome_copy_ids, false,
+      "queue-ids under which the MTA took these copies, separated by commas" },
+    { "returned", outcome_returned, true,
+      "recipients who got nothing, and of whom the sender was told by a letter" },
     { "size", outcome_size, true,
       "octets of the message as received; less when the body did not matter and was not sent" },
     { "osize", outcome_osize, true, "octets of the body that was written" },

@@ -32,7 +32,10 @@ struct flow_outcome {
     char signer[300]; /* inbound: identifier of the signer; outbound: address that signed when not
                          From */
     char detail[FLOW_OUTCOME_DETAIL]; /* our own errors, for the operator */
-    size_t certificates;              /* RecipientInfos written */
+    size_t certificates;              /* RecipientInfos written, of all copies */
+    size_t resubmitted;               /* recipients whose copy the MTA has taken by SMTP */
+    size_t returned;                  /* recipients of whom the sender was told by a letter */
+    char copy_ids[600];               /* queue-ids of copies, from the MTA's replies */
     size_t forged;                    /* forged result fields removed */
     size_t cached;                    /* statuses of the signer's path that were held */
     uint64_t size, output_size;

@@ -17,6 +17,7 @@ enum flow_phase {
     FLOW_PHASE_FACTS,     /* directory, keys, trust */
     FLOW_PHASE_STRUCTURE, /* the message's MIME structure, as it was scanned */
     FLOW_PHASE_BUILD,     /* signing, encrypting, writing */
+    FLOW_PHASE_COPIES,    /* handing copies to the MTA */
     FLOW_PHASE_MARK,      /* what comes by the listener for copies (flow/arrival) */
     FLOW_PHASE_BUDGET     /* too much work or too many bytes in flight: 451 4.3.2 */
 };

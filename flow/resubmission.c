@@ -5,12 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct under_way {
+    struct flow_journal_key key;
+    struct under_way *next;
+};
+
 struct flow_resubmission {
     char *parts; /* what it is made of */
     char *path;
     struct flow_mark *mark;
-    pthread_mutex_t lock; /* around the opening of the journal */
+    pthread_mutex_t lock; /* around what follows */
     struct flow_journal *journal;
+    struct under_way *under_way; /* as many as end-of-messages at a time: a few */
     int references;
 };
 
@@ -103,6 +109,53 @@ flow_resubmission_journal(struct flow_resubmission *resubmission, struct flow_jo
     *out = resubmission->journal;
     pthread_mutex_unlock(&resubmission->lock);
     return code;
+}
+
+static struct under_way **
+find_under_way(struct flow_resubmission *resubmission, const struct flow_journal_key *key)
+{
+    struct under_way **at = &resubmission->under_way;
+
+    while (*at && memcmp((*at)->key.bytes, key->bytes, sizeof key->bytes) != 0)
+        at = &(*at)->next;
+    return at;
+}
+
+enum err_code
+flow_resubmission_begin(struct flow_resubmission *resubmission, const struct flow_journal_key *key,
+                        struct err *err)
+{
+    struct under_way *fresh = calloc(1, sizeof *fresh), **at;
+    enum err_code code = ERR_OK;
+
+    if (!fresh)
+        return err_set(err, ERR_NOMEM, "memory for the copies");
+    fresh->key = *key;
+    pthread_mutex_lock(&resubmission->lock);
+    at = find_under_way(resubmission, key);
+    if (*at)
+        code = err_set_reason(err, ERR_TEMP, "copies-busy",
+                              "copies of the same message are on their way");
+    else
+        *at = fresh;
+    pthread_mutex_unlock(&resubmission->lock);
+    if (code != ERR_OK)
+        free(fresh);
+    return code;
+}
+
+void
+flow_resubmission_end(struct flow_resubmission *resubmission, const struct flow_journal_key *key)
+{
+    struct under_way **at, *old;
+
+    pthread_mutex_lock(&resubmission->lock);
+    at = find_under_way(resubmission, key);
+    old = *at;
+    if (old)
+        *at = old->next;
+    pthread_mutex_unlock(&resubmission->lock);
+    free(old);
 }
 
 enum err_code

@@ -5,8 +5,8 @@
  * Belongs to no snapshot: a new one takes that of the current one where hostname, key file and
  * folder are the same, since marks that are under way and notes in the journal outlive a reload.
  *
- * Threads: any. One lock, held while the journal is opened, the first time that it is asked for:
- * smimectl, which asks for none, makes no file.
+ * Threads: any. One lock, around the messages under way, and held while the journal is opened, the
+ * first time that it is asked for: smimectl, which asks for none, makes no file.
  */
 #ifndef FLOW_RESUBMISSION_H
 #define FLOW_RESUBMISSION_H
@@ -31,6 +31,15 @@ struct flow_mark *flow_resubmission_mark(const struct flow_resubmission *resubmi
  * nobody knows who has had his copy, and none may leave. Asked again, it tries again. */
 ERR_CHECKED enum err_code flow_resubmission_journal(struct flow_resubmission *resubmission,
                                                     struct flow_journal **out, struct err *err);
+
+/* One message is worked on once at a time: a client that gave up waiting may come again while its
+ * copies still leave. ERR_TEMP, reason "copies-busy"; ERR_NOMEM. `key` is copied; end what began.
+ */
+ERR_CHECKED enum err_code flow_resubmission_begin(struct flow_resubmission *resubmission,
+                                                  const struct flow_journal_key *key,
+                                                  struct err *err);
+void flow_resubmission_end(struct flow_resubmission *resubmission,
+                           const struct flow_journal_key *key);
 
 /* Forgets old notes, if the journal is there. */
 ERR_CHECKED enum err_code flow_resubmission_expire(struct flow_resubmission *resubmission,

@@ -8,6 +8,7 @@
 
 #include "flow/evidence.h"
 #include "flow/harvest.h"
+#include "flow/notice.h"
 #include "flow/resolve.h"
 #include "flow/resubmission.h"
 
@@ -140,6 +141,24 @@ services_load_evidence(struct flow_services *services, struct err *err)
     return code;
 }
 
+/* Without templates no letters are written. */
+static enum err_code
+services_load_notices(struct flow_services *services, struct services_complaint *complaint,
+                      struct err *err)
+{
+    const struct conf_global *global = &services->conf->global;
+    struct err why = ERR_INIT;
+
+    if (!global->notices_folder[0] ||
+        flow_notice_load(global->notices_folder, &services->notices, &why) == ERR_OK)
+        return ERR_OK;
+    if (why.code != ERR_NOTFOUND)
+        return err_set(err, why.code, "%s", why.text);
+    if (global->resubmit_server[0])
+        services_complain(complaint, NULL, why.text);
+    return ERR_OK;
+}
+
 static enum err_code
 services_load_resubmission(struct flow_services *services, struct err *err)
 {
@@ -185,6 +204,8 @@ flow_services_new(struct conf *conf, flow_services_complaint_fn *complain, void 
         code = services_load_evidence(services, err);
     if (code == ERR_OK)
         code = services_load_resubmission(services, err);
+    if (code == ERR_OK)
+        code = services_load_notices(services, &complaint, err);
     if (code != ERR_OK) {
         flow_services_free(&services);
         return code;
@@ -215,6 +236,7 @@ flow_services_free(struct flow_services **services)
     pki_evidence_free(&old->evidence);
     free(old->evidence_parts);
     flow_resubmission_free(&old->resubmission);
+    flow_notice_free(&old->notices);
     directory_lookup_free(&old->lookup);
     flow_harvest_free(&old->harvest);
     for (i = 0; i < old->trust_count; i++)

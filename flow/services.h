@@ -20,6 +20,7 @@
 struct flow_harvest;
 struct flow_resolve;
 struct flow_resubmission;
+struct flow_notices;
 
 struct flow_trust {
     const char *name;
@@ -36,6 +37,7 @@ struct flow_services {
     struct flow_resolve *resolve;  /* what was found out about people */
     struct pki_evidence *evidence; /* what was fetched: that of the snapshot before, if it fits */
     char *evidence_parts;          /* what it is made of (flow/evidence.h) */
+    struct flow_notices *notices;  /* templates of letters; NULL: there are none */
     struct flow_resubmission *resubmission; /* of the snapshot before, if it fits */
     struct pki_leaf_policy leaf_policy;
     char hostname[256];

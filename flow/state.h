@@ -73,9 +73,10 @@ struct flow_message {
     bool is_arrival; /* it comes by the listener for copies: neither direction's rules hold */
 
     bool wants_body;
-    bool ended;    /* refused or deferred: `answer` is given to every later step */
-    bool finished; /* its end was reached */
-    bool loaded;   /* flow_message_load was called */
+    bool ended;       /* refused or deferred: `answer` is given to every later step */
+    bool finished;    /* its end was reached */
+    bool loaded;      /* flow_message_load was called */
+    bool copies_wait; /* finish said FLOW_COPIES, and write_copies was not called */
     struct flow_answer answer;
     struct flow_edits edits;
     struct flow_outcome outcome;

@@ -228,6 +228,8 @@ milter_message_finish(struct milter_message *message, SMFICTX *ctx, struct flow_
     bool taken = !over && milter_budget_take_slot(&slot, slot_limit(global), deadline_ms);
     if (taken)
         flow_message_finish(message->flow, deadline_ms, answer);
+    if (taken && answer->kind == FLOW_COPIES)
+        flow_message_write_copies(message->flow, deadline_ms, answer);
     milter_progress_end(&progress);
     if (over)
         return;

@@ -59,6 +59,8 @@ milter_reply_set(SMFICTX *ctx, const struct flow_answer *answer)
 
     if (answer->kind == FLOW_CONTINUE || answer->kind == FLOW_ACCEPT_REST)
         return SMFIS_CONTINUE;
+    if (answer->kind == FLOW_DISCARD)
+        return SMFIS_DISCARD;
     sfsistat status = answer->kind == FLOW_REFUSE ? SMFIS_REJECT : SMFIS_TEMPFAIL;
     milter_reply_format(answer, &reply);
     for (size_t i = 0; i < reply.count; i++)

@@ -50,6 +50,7 @@ struct letter {
     const char *body;
     size_t body_n;                                /* 0: strlen(body) */
     size_t piece;                                 /* 0: 4096 */
+    bool dry;                                     /* copies are not written */
     bool inbound;                                 /* from outside */
     int64_t deadline_ms;                          /* from now; 0: a minute */
     void (*meddle)(struct flow_message *message); /* between facts and decision; NULL: nobody */
@@ -401,6 +402,10 @@ world_push(struct flow_message *message, const struct letter *letter,
     flow_message_finish(message,
                         clock_monotonic_ms() + (letter->deadline_ms ? letter->deadline_ms : 60000),
                         &out->answer);
+    if (out->answer.kind == FLOW_COPIES && !letter->dry)
+        flow_message_write_copies(
+            message, clock_monotonic_ms() + (letter->deadline_ms ? letter->deadline_ms : 60000),
+            &out->answer);
     return true;
 }
 
@@ -451,7 +456,8 @@ world_send(struct world *world, const struct letter *letter, struct delivery *ou
     assert_int_equal(flow_message_new(world->services, &client, &message, &err), ERR_OK);
     flow_message_set_id(message, "TEST1");
     (void)world_push(message, letter, header, out);
-    world_edit(message, header, out);
+    if (out->answer.kind != FLOW_COPIES)
+        world_edit(message, header, out);
     world_format(header, out);
     flow_message_explain(message, world_explain, out);
     flow_message_log(message);
