@@ -6,6 +6,7 @@
 
 #include "flow/names.h"
 #include "policy/rule.h"
+#include "smime/capability.h"
 #include "util/clock.h"
 
 enum { FINDING_HARVESTED_S = 60 };
@@ -69,6 +70,19 @@ finding_limit_until(struct flow_finding *finding, time_t until)
         finding->until = until;
 }
 
+/* What cannot be read says nothing: the rule's algorithms hold then. */
+static void
+finding_read_capabilities(struct flow_finding *finding)
+{
+    struct smime_capabilities told;
+    struct err ignored = ERR_INIT;
+
+    if (finding->lookup.capabilities.n == 0 ||
+        smime_capability_parse(buf_span(&finding->lookup.capabilities), &told, &ignored) != ERR_OK)
+        return;
+    finding->said = flow_names_capabilities(&told);
+}
+
 /* ERR_OK, ERR_NOTFOUND and ERR_TEMP are the three answers; the rest is our own failure. */
 static enum err_code
 finding_settle(struct flow_finding *finding, enum err_code code, const struct err *asked,
@@ -83,6 +97,7 @@ finding_settle(struct flow_finding *finding, enum err_code code, const struct er
                                                                 : POLICY_UNKNOWN;
     if (finding->known == POLICY_YES) {
         finding->reason = "ok";
+        finding_read_capabilities(finding);
         finding_limit_until(finding, finding->lookup.selected->until);
         /* What somebody removes is not used for much longer. */
         if (strcmp(finding->lookup.selected->source, "harvested") == 0)

@@ -37,6 +37,7 @@ struct flow_finding {
     enum policy_known known;
     const char *reason;                    /* static word; "ok" */
     struct directory_lookup_result lookup; /* every candidate; lookup.answer.text says why */
+    struct policy_capabilities said;       /* what the person's own mail said that he can read */
     /* Of a group that was expanded, or should have been: */
     struct directory_group *group; /* the tree, without its entries; NULL: a person */
     struct err group_err;          /* ERR_OK, or why there are no members */

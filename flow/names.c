@@ -99,6 +99,22 @@ flow_names_transport(int word)
     return word == 1 ? SMIME_TRANSPORT_OAEP : SMIME_TRANSPORT_PKCS1;
 }
 
+struct policy_capabilities
+flow_names_capabilities(const struct smime_capabilities *told)
+{
+    struct policy_capabilities said = { .known = told->ciphers_known };
+
+    for (int word = 0; word < 4; word++) {
+        if (told->ciphers & 1u << flow_names_cipher(word))
+            said.ciphers |= 1u << word;
+    }
+    for (int word = 0; word < 2; word++) {
+        if (told->transports & 1u << flow_names_transport(word))
+            said.transports |= 1u << word;
+    }
+    return said;
+}
+
 /* ---- who is named in the header ----------------------------------------------------------------
  */
 

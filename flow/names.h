@@ -7,7 +7,9 @@
 
 #include "conf/conf.h"
 #include "pki/path.h"
+#include "policy/algorithm.h"
 #include "smime/algorithm.h"
+#include "smime/capability.h"
 
 struct flow_message;
 
@@ -23,6 +25,9 @@ enum smime_digest flow_names_digest(int word);
 enum smime_signature flow_names_signature(int word);
 enum smime_cipher flow_names_cipher(int word);
 enum smime_transport flow_names_transport(int word);
+
+/* What a recipient said, in policy's words. */
+struct policy_capabilities flow_names_capabilities(const struct smime_capabilities *told);
 
 /* Sets `in_header` of each recipient: is he named in To, Cc, Resent-To or Resent-Cc? A list that is
  * too long to be read names nobody: its recipients are treated as hidden. */

@@ -37,6 +37,23 @@ finding_key(const struct flow_finding *finding)
     return strcmp(algorithm, "rsa") == 0 ? POLICY_KEY_RSA : POLICY_KEY_EC;
 }
 
+/* What all members of a group can read; one who said nothing makes it unknown. */
+static struct policy_capabilities
+group_said(const struct flow_recipient *recipient)
+{
+    struct policy_capabilities all = { .known = true, .ciphers = ~0u, .transports = ~0u };
+
+    for (size_t i = 0; i < recipient->finding->member_count; i++) {
+        const struct flow_finding *member = recipient->members[i];
+
+        if (!member || !member->said.known)
+            return (struct policy_capabilities){ .known = false };
+        all.ciphers &= member->said.ciphers;
+        all.transports &= member->said.transports;
+    }
+    return all;
+}
+
 static enum policy_known
 member_known(const struct flow_recipient *recipient, size_t index)
 {
@@ -158,6 +175,9 @@ add_recipient(struct flow_facts *facts, const struct flow_recipient *recipient)
                    .text = recipient->text ? recipient->text : finding_text(finding),
                    .members = group ? finding->member_count : 0,
                    .key = group ? POLICY_KEY_UNKNOWN : finding_key(finding),
+                   .said = group     ? group_said(recipient)
+                           : finding ? finding->said
+                                     : (struct policy_capabilities){ .known = false },
                });
 }
 
@@ -188,6 +208,7 @@ add_members(const struct flow_message *message, struct flow_facts *facts,
                 .text = finding_text(finding),
                 .replaces = true,
                 .key = finding_key(finding),
+                .said = finding ? finding->said : (struct policy_capabilities){ .known = false },
             });
     }
     return ERR_OK;

@@ -265,8 +265,8 @@ static void
 treatment_ask(const struct policy_treatments *all, const struct policy_recipient *recipient,
               struct policy_treatment *out)
 {
-    bool considers = all->joined ? all->considers || out->must
-                                 : treatment_wants_encryption(all->facts, recipient->rule);
+    bool wants = treatment_wants_encryption(all->facts, recipient->rule);
+    bool considers = all->joined ? all->considers || (wants && all->must != NULL) : wants;
 
     if (considers && recipient->certificate == POLICY_UNKNOWN)
         out->end = POLICY_TREATMENT_DEFER;
