@@ -290,7 +290,7 @@ check_stays(struct row *row)
     if (row->out.action == POLICY_DEFER)
         HOLDS(unknown);
     else
-        HOLDS(lost || returned || unsigned_ || group || forbidden);
+        HOLDS(forbidden || (!unknown && (lost || returned || unsigned_ || group)));
 }
 
 static void
