@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conf/parser.h"
+#include "conf/scope.h"
 
 /* Who is told of errors. */
 struct conf_audience {
@@ -66,20 +67,21 @@ conf_parse(const char *name, const char *text, conf_complaint_fn *complain, void
     return conf_finish(&parser, ERR_OK, &audience, out, err);
 }
 
+/* Row `row` of `shown`, as what holds in `section`. */
 static void
-conf_each_param(const struct conf_section *section, const struct conf_param *param,
-                const struct conf_origin *origin, conf_each_fn *each, void *context)
+conf_each_param(const struct conf_section *section, const struct conf_section *shown, size_t row,
+                conf_each_fn *each, void *context)
 {
-    const char *word = conf_table_get(section->kind)->word;
+    const struct conf_param *param = &conf_table_get(shown->kind)->params[row];
+    const struct conf_origin *origin = &shown->origins[row];
     struct buf value = BUF_INIT((size_t)CONF_FILE_LIMIT_BYTES * 4);
     struct err err = ERR_INIT;
-    char title[128] = "", from[1200] = "default";
+    char title[CONF_TITLE_SIZE], from[1200] = "default";
 
-    if (*word)
-        snprintf(title, sizeof title, "%s \"%s\"", word, conf_section_name(section));
+    conf_section_title(section, title);
     if (origin->line > 0)
         snprintf(from, sizeof from, "%s:%u", origin->file, origin->line);
-    if (conf_value_format(param, section->base, &value, &err) == ERR_OK)
+    if (conf_value_format(param, shown->base, &value, &err) == ERR_OK)
         each(context, title, param->name, buf_str(&value), from);
     else
         each(context, title, param->name, err.text, from);
@@ -93,8 +95,16 @@ conf_each(const struct conf *conf, conf_each_fn *each, void *context)
         const struct conf_section *section = &conf->private->sections[i];
         const struct conf_table *table = conf_table_get(section->kind);
 
-        for (size_t j = 0; j < table->count; j++)
-            if (table->params[j].name)
-                conf_each_param(section, &table->params[j], &section->origins[j], each, context);
+        for (size_t j = 0; j < table->count; j++) {
+            const struct conf_section *shown = section;
+            size_t row = j;
+
+            if (!table->params[j].name ||
+                (conf_table_is_scope(section->kind) && section->origins[j].line == 0))
+                continue;
+            if (section->kind == CONF_KIND_RULE && section->origins[j].line == 0)
+                shown = conf_scope_find_shown(conf, section, &row);
+            conf_each_param(section, shown, row, each, context);
+        }
     }
 }

@@ -6,7 +6,8 @@
  * each came from is kept for `smimectl dump`.
  *
  * The file, UTF-8: `name = value` lines; sections `rule "name" { ... }`, `trust "name" { ... }`,
- * `directory "name" { ... }`; comments from # on; lists separated by blanks or commas, going on
+ * `directory "name" { ... }`, `user "address" { ... }`, `domain "example.org" { ... }`, `defaults {
+ * ... }`; comments from # on; lists separated by blanks or commas, going on
  * after a comma at the end of a line, emptied by ""; values with blanks, commas or braces in double
  * quotes (a backslash before a quote or a backslash); `include "file"` or a pattern (files in order
  * of their names; relative to the folder of the file that says it; five deep). Every error is
@@ -57,6 +58,8 @@ typedef char **conf_list;
 #define CONF_FIELD_PATTERNS(f) conf_list f;
 #define CONF_FIELD_ADDRESSES(f) conf_list f;
 #define CONF_FIELD_DOMAINS(f) conf_list f;
+#define CONF_FIELD_WORDS(f) conf_list f;
+#define CONF_FIELD_HEADERS(f) conf_list f;
 #define CONF_FIELD_NETWORKS(f) struct conf_networks f;
 #define CONF_FIELD_ENUM(f) int f; /* index of the word in params.def */
 
@@ -104,6 +107,7 @@ enum conf_no_certificate {
     CONF_NO_CERTIFICATE_PLAIN
 };
 enum conf_algorithms { CONF_ALGORITHMS_LEARNT, CONF_ALGORITHMS_RULE };
+enum conf_kind_of_mail { CONF_KIND_PROTECT, CONF_KIND_SIGN, CONF_KIND_PASS, CONF_KIND_UNSIGNED };
 enum conf_on { CONF_ON_MARK, CONF_ON_QUARANTINE, CONF_ON_REJECT };
 enum conf_on_temperror { CONF_ON_TEMPERROR_DEFER = 2 }; /* in the place of reject */
 
@@ -113,7 +117,21 @@ struct conf_global {
 };
 
 struct conf_rule {
-    char *name; /* of the section; unique */
+    char *name;        /* of the section; unique */
+    const bool *given; /* private to conf/ */
+#define CONF_MATCH(field, type, ...) CONF_FIELD_##type(field)
+#include "conf/params.def"
+#define CONF_RULE(field, type, ...) CONF_FIELD_##type(field)
+#include "conf/params.def"
+};
+
+/* A section user, domain or defaults: settings for rules that leave them open. What the section
+ * does not give is not there, whatever its field says: conf_scope_merge reads them. */
+struct conf_scope {
+    char *name; /* the address or the domain; "" of defaults */
+    const bool *given;
+#define CONF_SCOPE(field, type, ...) CONF_FIELD_##type(field)
+#include "conf/params.def"
 #define CONF_RULE(field, type, ...) CONF_FIELD_##type(field)
 #include "conf/params.def"
 };
@@ -139,6 +157,10 @@ struct conf {
     size_t trust_count;
     struct conf_directory *directories;
     size_t directory_count;
+    struct conf_scope *users, *domains; /* as they stand; conf_scope_find looks them up */
+    size_t user_count, domain_count;
+    struct conf_scope *defaults; /* one or none */
+    size_t defaults_count;
     /* The rest is private to conf/ (reference count, origins). */
     struct conf_private *private;
 };

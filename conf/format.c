@@ -24,7 +24,8 @@ conf_format_bounds(const struct conf_param *param, char *out, size_t size)
                  conf_number_format(param->type, param->max, max));
         return;
     }
-    if (param->type != CONF_TYPE_ENUM && param->type != CONF_TYPE_WORD)
+    if (param->type != CONF_TYPE_ENUM && param->type != CONF_TYPE_WORD &&
+        param->type != CONF_TYPE_WORDS)
         return;
     for (const char *p = param->words; *p && n + 3 < sizeof words; p++) {
         if (*p == '|') {
@@ -35,7 +36,7 @@ conf_format_bounds(const struct conf_param *param, char *out, size_t size)
         }
     }
     words[n] = '\0';
-    snprintf(out, size, "One of: %s.", words);
+    snprintf(out, size, "%s: %s.", param->type == CONF_TYPE_WORDS ? "Some of" : "One of", words);
 }
 
 /* Comment lines of at most CONF_SAMPLE_COLUMNS columns. */
@@ -84,14 +85,25 @@ conf_format_sample_param(FILE *out, const struct conf_param *param, const char *
     fputc('\n', out);
 }
 
+/* The rows that are told: settings are told once, where rules are. */
+static size_t
+conf_format_count(const struct conf_table *table)
+{
+    bool settings = table->settings < table->count && table != conf_table_get(CONF_KIND_RULE);
+
+    return settings ? table->settings : table->count;
+}
+
 static void
 conf_format_sample_section(FILE *out, const struct conf_table *table)
 {
     fputs("\n\n", out);
     conf_format_comment(out, "", table->meaning);
-    fprintf(out, "\n#%s \"%s\" {\n", table->word, table->example);
-    for (size_t i = 0; i < table->count; i++)
+    fprintf(out, *table->example ? "\n#%s \"%s\" {\n" : "\n#%s {\n", table->word, table->example);
+    for (size_t i = 0; i < conf_format_count(table); i++)
         conf_format_sample_param(out, &table->params[i], "    ");
+    if (conf_format_count(table) < table->count)
+        fputs("    # ... and settings of a rule\n", out);
     fputs("\n#}\n", out);
 }
 
@@ -181,7 +193,7 @@ conf_format_mdoc_list(FILE *out, const struct conf_table *table)
 {
     bool open = false;
 
-    for (size_t i = 0; i < table->count; i++) {
+    for (size_t i = 0; i < conf_format_count(table); i++) {
         const struct conf_param *param = &table->params[i];
 
         if (open && !param->name)
@@ -194,7 +206,8 @@ conf_format_mdoc_list(FILE *out, const struct conf_table *table)
         if (param->name)
             conf_format_mdoc_param(out, param);
     }
-    fputs(".El\n", out);
+    if (open)
+        fputs(".El\n", out);
 }
 
 void

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { CONF_NAME_LIMIT = 64 };
 
@@ -102,6 +103,8 @@ conf_reader_place(const char *name)
         return "to the top, outside of sections";
     if (conf_table_find(conf_table_get(CONF_KIND_RULE), name))
         return "into a section rule \"...\" { }";
+    if (conf_table_find(conf_table_get(CONF_KIND_USER), name))
+        return "into a section user \"...\" { } or domain \"...\" { }";
     if (conf_table_find(conf_table_get(CONF_KIND_TRUST), name))
         return "into a section trust \"...\" { }";
     return "into a section directory \"...\" { }";
@@ -113,11 +116,11 @@ conf_reader_refuse_name(struct conf_reader *reader, const struct conf_section *s
                         const struct conf_word *name)
 {
     const struct conf_table *table = conf_table_get(section->kind);
-    char names[8192] = "", near[64], where[CONF_NAME_LIMIT + 40] = "";
+    char names[16384] = "", near[64], title[CONF_TITLE_SIZE], where[CONF_TITLE_SIZE + 8] = "";
     size_t n = 0;
 
     if (section->kind != CONF_KIND_GLOBAL)
-        snprintf(where, sizeof where, " in %s \"%s\"", table->word, conf_section_name(section));
+        snprintf(where, sizeof where, " in %s", conf_section_title(section, title));
     for (int kind = 0; kind < CONF_KINDS; kind++) {
         const struct conf_table *other = conf_table_get((enum conf_kind)kind);
         if (conf_table_find(other, name->text)) {
@@ -128,8 +131,8 @@ conf_reader_refuse_name(struct conf_reader *reader, const struct conf_section *s
         }
         if (kind > CONF_KIND_GLOBAL && strcmp(other->word, name->text) == 0) {
             conf_report_set(conf_reader_report(reader), &name->at,
-                            "\"%s\" opens a section; write %s \"name\" { ... }", name->text,
-                            name->text);
+                            "\"%s\" opens a section; write %s%s { ... }", name->text, name->text,
+                            kind == CONF_KIND_DEFAULTS ? "" : " \"name\"");
             return;
         }
     }
@@ -213,7 +216,9 @@ conf_reader_check_section(struct conf_reader *reader, enum conf_kind kind,
     struct conf_report *report = conf_reader_report(reader);
     size_t count = 0, n = strlen(name->text);
 
-    if (n == 0 || n > CONF_NAME_LIMIT) {
+    if (conf_table_is_scope(kind) && !conf_scope_check_name(kind, name, report))
+        return false;
+    if (!conf_table_is_scope(kind) && (n == 0 || n > CONF_NAME_LIMIT)) {
         conf_report_set(report, &name->at, "the name of a section has 1 to %d octets",
                         CONF_NAME_LIMIT);
         return false;
@@ -223,12 +228,16 @@ conf_reader_check_section(struct conf_reader *reader, enum conf_kind kind,
         if (other->kind != kind)
             continue;
         count++;
-        if (strcmp(conf_section_name(other), name->text) == 0) {
-            conf_report_set(report, &name->at,
-                            "there is a %s \"%s\" already at %s:%u; names are given once",
-                            table->word, name->text, other->at.file, other->at.line);
+        /* Addresses and domains in any case are one. */
+        if ((conf_table_is_scope(kind) ? strcasecmp : strcmp)(conf_section_name(other),
+                                                              name->text) == 0) {
+            char title[CONF_TITLE_SIZE];
+
+            conf_report_set(report, &name->at, "there is a %s already at %s:%u; %s",
+                            conf_section_title(other, title), other->at.file, other->at.line,
+                            *name->text ? "names are given once" : "it is given once");
             /* Read on into a section of its own: its other errors matter as well. */
-            break;
+            return true;
         }
     }
     if (count >= table->sections) {
@@ -252,8 +261,11 @@ conf_reader_open(struct conf_reader *reader, enum conf_kind kind, const struct c
                         "section %s is not closed; \"}\" is missing before line %u", reader->title,
                         word->at.line);
     reader->at = word->at;
-    snprintf(reader->title, sizeof reader->title, "%.16s \"%.*s\"", word->text, CONF_NAME_LIMIT,
-             name->text);
+    if (kind == CONF_KIND_DEFAULTS)
+        snprintf(reader->title, sizeof reader->title, "%.16s", word->text);
+    else
+        snprintf(reader->title, sizeof reader->title, "%.16s \"%.*s\"", word->text, CONF_NAME_LIMIT,
+                 name->text);
     reader->section = 0;
     reader->skipping = true;
     if (kind == CONF_KIND_GLOBAL || !conf_reader_check_section(reader, kind, name))
@@ -283,12 +295,15 @@ conf_reader_refuse_section(struct conf_reader *reader, const struct conf_word *w
 {
     char near[64];
 
-    if (conf_report_find("rule|trust|directory", word->text, near, sizeof near))
+    if (conf_report_find("rule|user|domain|defaults|trust|directory", word->text, near,
+                         sizeof near))
         conf_report_set(conf_reader_report(reader), &word->at,
                         "unknown section \"%s\"; did you mean \"%s\"?", word->text, near);
     else
         conf_report_set(conf_reader_report(reader), &word->at,
-                        "unknown section \"%s\"; there are rule, trust and directory", word->text);
+                        "unknown section \"%s\"; there are rule, user, domain, defaults, trust and "
+                        "directory",
+                        word->text);
 }
 
 /* `word` was followed by `token`, which is not '='. */
@@ -318,14 +333,20 @@ conf_reader_get_section(struct conf_reader *reader, const struct conf_word *word
     } else if (token == CONF_TOKEN_OPEN) {
         if (kind == CONF_KIND_GLOBAL)
             conf_reader_refuse_section(reader, word);
-        else if (names.count == 0)
+        else if (kind == CONF_KIND_DEFAULTS && names.count > 0)
+            conf_report_set(report, &names.list[0].at,
+                            "there is one section defaults, without a name; write defaults {");
+        else if (kind != CONF_KIND_DEFAULTS && names.count == 0)
             conf_report_set(report, &word->at, "section %s has no name; write %s \"name\" {",
                             word->text, word->text);
-        conf_reader_open(reader, names.count ? kind : CONF_KIND_GLOBAL, word, name);
+        conf_reader_open(
+            reader, (names.count == 0) == (kind == CONF_KIND_DEFAULTS) ? kind : CONF_KIND_GLOBAL,
+            word, name);
         token = CONF_TOKEN_LINE; /* what follows may stand on the same line */
     } else if (token != CONF_TOKEN_BAD) {
         if (kind != CONF_KIND_GLOBAL)
-            conf_report_set(report, &word->at, "\"{\" is missing; write %s \"name\" {", word->text);
+            conf_report_set(report, &word->at, "\"{\" is missing; write %s%s {", word->text,
+                            kind == CONF_KIND_DEFAULTS ? "" : " \"name\"");
         else
             conf_report_set(report, &word->at, "\"=\" is missing after \"%s\"", word->text);
         if (token != CONF_TOKEN_LINE && token != CONF_TOKEN_END && token != CONF_TOKEN_CLOSE)

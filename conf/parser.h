@@ -42,6 +42,10 @@ void conf_parser_include(struct conf_parser *parser, const char *pattern,
 /* A copy of `name` that lives as long as the configuration; NULL: memory is exhausted. */
 const char *conf_parser_keep(struct conf_parser *parser, const char *name);
 
+/* The name of a section user, domain or defaults: false after a complaint. */
+bool conf_scope_check_name(enum conf_kind kind, const struct conf_word *name,
+                           struct conf_report *report);
+
 /* What no single value shows: references, requirements, and (unless in_memory) the system. */
 void conf_check(struct conf_parser *parser);
 void conf_check_network(struct conf_parser *parser, const struct conf_section *section);

@@ -23,6 +23,7 @@ struct conf_section {
     void *base; /* struct conf_global, conf_rule, ...; owned while it is read, then in the arrays */
     struct conf_origin at;
     struct conf_origin *origins; /* one per parameter of the table; owned */
+    bool *given;                 /* the same, once all is read: it was given; owned */
 };
 
 struct conf_private {
@@ -31,10 +32,16 @@ struct conf_private {
     size_t file_count;
     struct conf_section *sections; /* in file order; the first is the top of the file */
     size_t section_count;
+    bool gives; /* a section user or domain gives a setting of a sender */
+    const struct conf_scope **users, **domains; /* sorted by name, in ASCII lower case */
 };
 
-/* "" for the top, else the name in quotes of the file. */
+/* "" for the top and defaults, else the name in quotes of the file. */
 const char *conf_section_name(const struct conf_section *section);
+
+/* `rule "x"`, `defaults`; "" for the top. Returns `out`. */
+enum { CONF_TITLE_SIZE = 352 };
+char *conf_section_title(const struct conf_section *section, char out[CONF_TITLE_SIZE]);
 
 /* A configuration of defaults with its global section. NULL when memory is exhausted. */
 struct conf *conf_private_new(void);
@@ -43,7 +50,7 @@ struct conf *conf_private_new(void);
  */
 struct conf_section *conf_private_add(struct conf *conf, enum conf_kind kind, char *name);
 
-/* Moves the sections into conf->rules, trusts and directories. */
+/* Moves the sections into conf->rules, trusts and so on, and sorts users and domains. */
 ERR_CHECKED enum err_code conf_private_finish(struct conf *conf, struct err *err);
 
 #endif

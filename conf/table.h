@@ -5,11 +5,20 @@
 #ifndef CONF_TABLE_H
 #define CONF_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum conf_kind { CONF_KIND_GLOBAL, CONF_KIND_RULE, CONF_KIND_TRUST, CONF_KIND_DIRECTORY };
-enum { CONF_KINDS = 4 };
+enum conf_kind {
+    CONF_KIND_GLOBAL,
+    CONF_KIND_RULE,
+    CONF_KIND_USER, /* these three: struct conf_scope */
+    CONF_KIND_DOMAIN,
+    CONF_KIND_DEFAULTS, /* has no name */
+    CONF_KIND_TRUST,
+    CONF_KIND_DIRECTORY
+};
+enum { CONF_KINDS = 7 };
 
 enum conf_type {
     CONF_TYPE_GROUP_TITLE, /* not a parameter: the title of those that follow, in `meaning` */
@@ -38,6 +47,8 @@ enum conf_type {
     CONF_TYPE_PATTERNS,
     CONF_TYPE_ADDRESSES,
     CONF_TYPE_DOMAINS,
+    CONF_TYPE_WORDS,
+    CONF_TYPE_HEADERS,
     CONF_TYPE_NETWORKS,
 };
 
@@ -60,9 +71,14 @@ struct conf_table {
     const char *example; /* a name for the sample */
     const struct conf_param *params;
     size_t count;
+    size_t settings; /* the first row of those that rule, user, domain and defaults have in common,
+                        in the same order; count: none */
     size_t size;     /* of the struct */
     size_t sections; /* most of this kind */
 };
+
+/* user, domain or defaults? */
+bool conf_table_is_scope(enum conf_kind kind);
 
 const struct conf_table *conf_table_get(enum conf_kind kind);
 

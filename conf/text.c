@@ -55,7 +55,7 @@ conf_text_check_pattern(const struct conf_param *param, const struct conf_word *
     if (strpbrk(text, " \t<>"))
         return conf_text_refuse(param, word, "no address pattern; write it without <> and names",
                                 report);
-    if (!at && text[0] != '.')
+    if (!at && text[0] != '.' && strncmp(text, "*.", 2) != 0)
         return conf_text_refuse(
             param, word,
             "no address pattern; such as user@example.com, @example.com or .example.com", report);
@@ -127,6 +127,28 @@ conf_text_check_word(const struct conf_param *param, const struct conf_word *wor
     return false;
 }
 
+/* "Name: pattern". A field name has no blanks (RFC 5322 2.2); the pattern is short, since it is
+ * looked for in what strangers write. */
+static bool
+conf_text_check_header(const struct conf_param *param, const struct conf_word *word,
+                       struct conf_report *report)
+{
+    const char *text = word->text, *colon = strchr(text, ':');
+    const char *pattern = colon ? colon + 1 + strspn(colon + 1, " ") : NULL;
+
+    if (!colon || colon == text || !*pattern)
+        return conf_text_refuse(param, word, "no header field; such as \"X-Class: secret*\"",
+                                report);
+    for (const char *p = text; p < colon; p++)
+        if (*p <= ' ' || *p > '~')
+            return conf_text_refuse(param, word, "a field name has letters, digits and hyphens",
+                                    report);
+    for (const char *p = pattern; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            return conf_text_refuse(param, word, "a control character", report);
+    return strlen(text) <= 300 || conf_text_refuse(param, word, "longer than 300 octets", report);
+}
+
 bool
 conf_text_check(const struct conf_param *param, const struct conf_word *word,
                 struct conf_report *report)
@@ -137,6 +159,7 @@ conf_text_check(const struct conf_param *param, const struct conf_word *word,
         return conf_text_refuse(param, word, "longer than 4096 octets", report);
     switch (param->type) {
     case CONF_TYPE_WORD:
+    case CONF_TYPE_WORDS:
     case CONF_TYPE_ENUM:
         return conf_text_check_word(param, word, report);
     case CONF_TYPE_HOST:
@@ -157,6 +180,8 @@ conf_text_check(const struct conf_param *param, const struct conf_word *word,
     case CONF_TYPE_ADDRESSES:
         return conf_text_is_address(text) ||
                conf_text_refuse(param, word, "no address; such as user@example.com", report);
+    case CONF_TYPE_HEADERS:
+        return conf_text_check_header(param, word, report);
     case CONF_TYPE_PATTERNS:
         return conf_text_check_pattern(param, word, report);
     default:

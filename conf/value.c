@@ -14,7 +14,7 @@ conf_type_is_string(enum conf_type type)
 bool
 conf_type_is_list(enum conf_type type)
 {
-    return type >= CONF_TYPE_LIST && type <= CONF_TYPE_DOMAINS;
+    return type >= CONF_TYPE_LIST && type <= CONF_TYPE_HEADERS;
 }
 
 const char *
@@ -45,6 +45,8 @@ conf_value_name(enum conf_type type)
         [CONF_TYPE_PATTERNS] = "a list of address patterns",
         [CONF_TYPE_ADDRESSES] = "a list of addresses",
         [CONF_TYPE_DOMAINS] = "a list of domains",
+        [CONF_TYPE_WORDS] = "a list of words",
+        [CONF_TYPE_HEADERS] = "a list of header fields such as \"Name: pattern\"",
         [CONF_TYPE_NETWORKS] = "a list of networks such as 192.0.2.0/24, 2001:db8::/32",
     };
     return names[type];
@@ -79,6 +81,25 @@ conf_value_free(const struct conf_param *param, void *base)
         free(((struct conf_networks *)field)->list);
         *(struct conf_networks *)field = (struct conf_networks){ .list = NULL };
     }
+}
+
+void
+conf_value_copy(const struct conf_param *from, const void *from_base, const struct conf_param *to,
+                void *to_base)
+{
+    const void *field = (const char *)from_base + from->offset;
+    void *copy = conf_value_field(to, to_base);
+
+    if (conf_type_is_string(from->type) || conf_type_is_list(from->type))
+        memcpy(copy, field, sizeof(char *));
+    else if (from->type == CONF_TYPE_BOOL)
+        memcpy(copy, field, sizeof(bool));
+    else if (from->type == CONF_TYPE_ENUM || from->type == CONF_TYPE_MODE)
+        memcpy(copy, field, sizeof(int));
+    else if (from->type == CONF_TYPE_NETWORKS)
+        memcpy(copy, field, sizeof(struct conf_networks));
+    else
+        memcpy(copy, field, sizeof(uint64_t));
 }
 
 static int

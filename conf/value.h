@@ -30,6 +30,11 @@ bool conf_value_parse(const struct conf_param *param, const struct conf_words *w
 bool conf_value_init(const struct conf_param *param, void *base);
 void conf_value_free(const struct conf_param *param, void *base);
 
+/* The value of `from` into the field of `to`, a parameter of the same type: strings and lists are
+ * borrowed. */
+void conf_value_copy(const struct conf_param *from, const void *from_base,
+                     const struct conf_param *to, void *to_base);
+
 /* As it would be written in the file. */
 ERR_CHECKED enum err_code conf_value_format(const struct conf_param *param, const void *base,
                                             struct buf *out, struct err *err);

@@ -27,9 +27,10 @@ struct encrypt {
     struct flow_services *services;
     struct flow_from from;
     struct pki_certificates recipients;
-    const struct conf_rule *found; /* of the first recipient */
-    size_t missing;                /* recipients without a valid certificate, each named */
-    bool temp;                     /* one could not be asked */
+    struct conf_rule found; /* of the first recipient */
+    bool has_found;
+    size_t missing; /* recipients without a valid certificate, each named */
+    bool temp;      /* one could not be asked */
     struct conf_rule rule;
 };
 
@@ -96,16 +97,16 @@ static enum err_code
 encrypt_take_address(void *context, const char *address, struct err *err)
 {
     struct encrypt *encrypt = context;
-    const struct conf_rule *rule = policy_rule_find(
-        encrypt->services->conf, &(struct policy_rule_question){ .direction = CONF_DIRECTION_OUT,
-                                                                 .sender = encrypt->from.address,
-                                                                 .recipient = address });
+    struct conf_rule rule;
+    enum err_code code =
+        ctl_people_find_rule(encrypt->services, encrypt->from.address, address, &rule, err);
 
-    if (!rule)
-        return err_set(err, ERR_NOMEM, "no memory to find the rule");
-    if (!encrypt->found)
+    if (code != ERR_OK)
+        return code;
+    if (!encrypt->has_found)
         encrypt->found = rule;
-    return encrypt_add(encrypt, address, rule->trust, err);
+    encrypt->has_found = true;
+    return encrypt_add(encrypt, address, rule.trust, err);
 }
 
 static enum err_code
@@ -124,7 +125,7 @@ encrypt_take_named(struct encrypt *encrypt, struct err *err)
     for (size_t i = 0; code == ERR_OK && encrypt->to.count == 0 && i < 3; i++)
         code = ctl_message_addresses(encrypt->message.header, names[i], encrypt_take_address,
                                      encrypt, err);
-    if (code == ERR_OK && !encrypt->found)
+    if (code == ERR_OK && !encrypt->has_found)
         code = err_set(err, ERR_PERM, "the message names no recipient; use --to or --to-cert");
     return code;
 }
@@ -140,7 +141,7 @@ encrypt_take_sender(struct encrypt *encrypt, struct err *err)
     if (!encrypt->from.address[0])
         return ERR_OK;
     if (ctl_people_find(encrypt->services, encrypt->from.address, PKI_USE_ENCRYPT,
-                        ctl_people_own_trust(encrypt->services, encrypt->found), &result,
+                        ctl_people_own_trust(encrypt->services, &encrypt->found), &result,
                         &ignored) == ERR_OK)
         code = pki_certificates_add1(&encrypt->recipients, result.selected->certificate, err);
     else
@@ -164,10 +165,10 @@ encrypt_find_people(struct encrypt *encrypt, struct err *err)
     if (code == ERR_OK)
         code = encrypt_take_sender(encrypt, err);
     if (code == ERR_OK)
-        encrypt->rule = *encrypt->found;
+        encrypt->rule = encrypt->found;
     for (size_t i = 0; code == ERR_OK && encrypt->rule.encrypt_also[i]; i++)
         code = encrypt_add(encrypt, encrypt->rule.encrypt_also[i],
-                           ctl_people_own_trust(encrypt->services, encrypt->found), err);
+                           ctl_people_own_trust(encrypt->services, &encrypt->found), err);
     return code == ERR_OK ? CTL_EXIT_YES : ctl_fail_as(err, encrypt->common.json);
 }
 

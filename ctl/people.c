@@ -1,6 +1,7 @@
 #include "ctl/people.h"
 
 #include "flow/names.h"
+#include "policy/rule.h"
 #include "util/clock.h"
 
 enum err_code
@@ -30,6 +31,26 @@ ctl_people_find(struct flow_services *services, const char *address, enum pki_us
     if (use == PKI_USE_SIGN)
         return directory_lookup_key(services->lookup, &question, result, err);
     return directory_lookup_certificate(services->lookup, &question, result, err);
+}
+
+enum err_code
+ctl_people_find_rule(const struct flow_services *services, const char *sender,
+                     const char *recipient, struct conf_rule *out, struct err *err)
+{
+    const struct policy_rule_question question = { .direction = CONF_DIRECTION_OUT,
+                                                   .sender = sender,
+                                                   .recipient = recipient };
+    struct policy_rule_answer answer;
+    struct policy_rule_settings settings = {
+        .sender = sender,
+        .must_encrypt = policy_rule_must_encrypt(services->conf, recipient),
+    };
+
+    if (policy_rule_find(services->conf, &question, &answer) != ERR_OK)
+        return err_set(err, ERR_NOMEM, "no memory to find the rule");
+    settings.rule = answer.rule;
+    (void)policy_rule_merge(services->conf, &settings, out);
+    return ERR_OK;
 }
 
 const char *

@@ -19,6 +19,12 @@ ERR_CHECKED enum err_code ctl_people_find(struct flow_services *services, const 
                                           enum pki_use use, const char *trust,
                                           struct directory_lookup_result *result, struct err *err);
 
+/* The outbound rule for a recipient, with the settings of the sender; conditions about the message
+ * that are not known here count as open: the strictest rule that could hold. */
+ERR_CHECKED enum err_code ctl_people_find_rule(const struct flow_services *services,
+                                               const char *sender, const char *recipient,
+                                               struct conf_rule *out, struct err *err);
+
 /* The name of the trust set for our own keys. */
 const char *ctl_people_own_trust(const struct flow_services *services,
                                  const struct conf_rule *rule);

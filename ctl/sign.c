@@ -96,15 +96,9 @@ sign_find_sender(struct sign *sign, struct err *err)
         code = err_set(err, ERR_PERM, "From does not name exactly one address");
     if (code != ERR_OK)
         return ctl_fail_as(err, sign->common.json);
-    rule = policy_rule_find(sign->services->conf,
-                            &(struct policy_rule_question){ .direction = CONF_DIRECTION_OUT,
-                                                            .sender = from.address,
-                                                            .recipient = recipient });
-    if (!rule) {
-        (void)err_set(err, ERR_NOMEM, "no memory to find the rule");
+    if (ctl_people_find_rule(sign->services, from.address, recipient, &sign->rule, err) != ERR_OK)
         return ctl_fail_as(err, sign->common.json);
-    }
-    sign->rule = *rule;
+    rule = &sign->rule;
     code = ctl_people_find(sign->services, from.address, PKI_USE_SIGN,
                            ctl_people_own_trust(sign->services, rule), &sign->keys, err);
     if (code != ERR_OK) {

@@ -319,6 +319,40 @@ directory_lookup_find(struct directory_lookup *lookup, const char *const *addres
 }
 
 enum err_code
+directory_lookup_find_dn(struct directory_lookup *lookup, const char *dn, int64_t deadline_ms,
+                         struct directory_found *out, struct err *err)
+{
+    const struct directory_questions questions = { .list = &dn,
+                                                   .count = 1,
+                                                   .deadline_ms = deadline_ms };
+    struct err temp = ERR_INIT;
+
+    *out = (struct directory_found){ .directory = lookup->directory_count };
+    for (size_t i = 0; !out->entry && i < lookup->directory_count; i++) {
+        struct directory_entries entries = { .list = NULL };
+        struct err mine = ERR_INIT;
+        enum err_code code =
+            directory_find_dns(lookup->directories[i], &questions, &entries, &mine);
+
+        if (code == ERR_OK && entries.count == 1 && entries.list[0]) {
+            out->entry = entries.list[0];
+            out->directory = i;
+            entries.list[0] = NULL;
+        }
+        directory_entries_free(&entries);
+        if (code == ERR_NOMEM || code == ERR_BUG)
+            return err_set(err, code, "%s", mine.text);
+        if (code != ERR_OK && code != ERR_NOTFOUND)
+            (void)err_set(&temp, ERR_TEMP, "%s", mine.text);
+    }
+    if (out->entry)
+        return ERR_OK;
+    if (temp.code != ERR_OK)
+        return err_set_reason(err, ERR_TEMP, "directory-unreachable", "%s", temp.text);
+    return err_set(err, ERR_NOTFOUND, "%.200s is in no directory", dn);
+}
+
+enum err_code
 directory_lookup_expand(struct directory_lookup *lookup, const struct directory_group_args *args,
                         struct directory_entry *entry, struct directory_group **out,
                         struct err *err)

@@ -126,6 +126,12 @@ ERR_CHECKED enum err_code directory_lookup_find(struct directory_lookup *lookup,
                                                 int64_t deadline_ms, struct directory_found *out,
                                                 struct err *err);
 
+/* The entry of a distinguished name, from the first directory that has it. ERR_OK, ERR_NOTFOUND,
+ * ERR_TEMP (one could not be asked and none has it). The entry is returned. */
+ERR_CHECKED enum err_code directory_lookup_find_dn(struct directory_lookup *lookup, const char *dn,
+                                                   int64_t deadline_ms, struct directory_found *out,
+                                                   struct err *err);
+
 /* directory_group_expand over the directories of the lookup (directories, directory_count of `args`
  * are filled in). */
 ERR_CHECKED enum err_code directory_lookup_expand(struct directory_lookup *lookup,

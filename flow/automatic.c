@@ -56,3 +56,15 @@ flow_automatic_find(const struct mime_header *header, bool *out, struct err *err
         code = automatic_ask(header, "Content-Type", automatic_is_report, out, err);
     return code;
 }
+
+bool
+flow_automatic_is_list(const struct mime_header *header)
+{
+    struct mime_header_field field;
+
+    if (mime_header_find(header, "List-Id", 0, &field) ||
+        mime_header_find(header, "List-Post", 0, &field))
+        return true;
+    return mime_header_find(header, "Precedence", 0, &field) &&
+           span_equal_nocase(span_trim(field.value), "list");
+}

@@ -56,6 +56,36 @@ explain_envelope(const struct explain *explain)
                     message->from.irregular ? ", irregular" : "");
 }
 
+static void
+explain_setting(void *context, const char *name, const char *value, const char *from)
+{
+    const struct explain *explain = context;
+
+    explain_say(explain, "setting", "%s = %s (%s)", name, value, from);
+}
+
+/* What holds where the rule or a section gives it, and what was changed after that. */
+static void
+explain_settings(const struct explain *explain, const struct flow_recipient *recipient,
+                 const struct conf_rule *original)
+{
+    const struct flow_message *message = explain->message;
+    struct conf_scopes scopes = conf_scope_find(message->conf, flow_state_sender(message));
+    const char *kind = flow_rules_kind(message);
+
+    conf_scope_each(message->conf, original, &scopes, explain_setting, (void *)explain);
+    if (message->direction == CONF_DIRECTION_OUT &&
+        policy_rule_must_encrypt(message->conf, recipient->address))
+        explain_say(explain, "must-encrypt", "%s: a section user or domain says so",
+                    recipient->address);
+    if (message->direction == CONF_DIRECTION_OUT && kind)
+        explain_say(explain, "kind", "%s: sign %s, encrypt %s", kind,
+                    recipient->rule->sign == CONF_SIGN_NEVER ? "never" : "as the rule says",
+                    recipient->rule->encrypt == CONF_ENCRYPT_NEVER ? "never" : "as the rule says");
+    if (message->bypass)
+        explain_say(explain, "bypass", "signing and verifying are switched off");
+}
+
 /* Every rule up to the one that holds, and why the others did not. */
 static void
 explain_rules(const struct explain *explain, const struct flow_recipient *recipient)
@@ -63,17 +93,22 @@ explain_rules(const struct explain *explain, const struct flow_recipient *recipi
     const struct flow_message *message = explain->message;
     const struct conf *conf = message->conf;
     struct policy_rule_question question = flow_state_question(message, recipient->address);
+    const struct conf_rule *original = flow_rules_original(message, recipient->rule);
     size_t i;
 
     for (i = 0; i < conf->rule_count; i++) {
-        const char *why = policy_rule_mismatch(&conf->rules[i], &question);
+        const char *why = policy_rule_mismatch(conf, i, &question);
 
-        if (!why && recipient->rule == &conf->rules[i]) {
+        if (!why && original == &conf->rules[i]) {
             explain_say(explain, "rule", "%s: \"%s\" matches", recipient->address,
                         conf->rules[i].name);
+            explain_settings(explain, recipient, original);
             return;
         }
-        if (why)
+        if (why == policy_rule_open)
+            explain_say(explain, "rule", "%s: \"%s\" hangs on what is not known",
+                        recipient->address, conf->rules[i].name);
+        else if (why)
             explain_say(explain, "rule", "%s: \"%s\" does not match by %s", recipient->address,
                         conf->rules[i].name, why);
         else
@@ -82,9 +117,9 @@ explain_rules(const struct explain *explain, const struct flow_recipient *recipi
                         recipient->address, conf->rules[i].name);
     }
     explain_say(explain, "rule", "%s: %s", recipient->address,
-                recipient->rule == policy_rule_builtin()
-                    ? "no rule matches; the built-in rule holds"
-                    : "no other rule matches");
+                original == policy_rule_builtin() ? "no rule matches; the built-in rule holds"
+                                                  : "no other rule matches");
+    explain_settings(explain, recipient, original);
 }
 
 /* ---- outbound ----------------------------------------------------------------------------------

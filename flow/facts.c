@@ -21,6 +21,9 @@ facts_fill_policy(const struct flow_message *message, struct flow_facts *facts)
     facts->policy.from = message->from.address[0] ? message->from.address : NULL;
     facts->policy.envelope_sender = message->sender;
     facts->policy.choice = message->choice;
+    /* What is switched off cannot be chosen; encryption can. */
+    if (message->bypass)
+        facts->policy.choice.sign = false;
     facts->policy.identity = POLICY_IDENTITY_OK;
     facts->policy.signing = POLICY_UNKNOWN;
     facts->policy.signing_reason = "not-asked";
@@ -133,8 +136,8 @@ facts_self_question(const struct flow_message *message, const struct flow_facts 
 /* ---- who is the sender -------------------------------------------------------------------------
  */
 
-/* Another sender: other rules may hold, and other additional recipients. What was asked under the
- * old ones is asked again where it differs. */
+/* Other rules may hold (another sender, more is known of the message), and other additional
+ * recipients. What was asked under the old ones is asked again where it differs. */
 static enum err_code
 facts_reset_rules(struct flow_message *message, struct flow_facts *facts, struct err *err)
 {
@@ -279,15 +282,12 @@ enum err_code
 flow_facts_start(struct flow_message *message, size_t index, struct err *err)
 {
     struct flow_recipient *recipient = &message->recipients[index];
-    struct policy_rule_question question;
     const struct conf_rule *rule;
 
     if (message->direction != CONF_DIRECTION_OUT)
         return ERR_OK;
-    question = flow_state_question(message, recipient->address);
-    rule = policy_rule_find(message->conf, &question);
-    if (!rule)
-        return err_set(err, ERR_NOMEM, "no memory to find the rule for a recipient");
+    if (flow_rules_find(message, recipient->address, &rule, NULL, err) != ERR_OK)
+        return err->code;
     /* The sender's choice is not known yet. */
     if (!facts_asks(recipient, rule, &(struct policy_choice){ .sign = false }, true))
         return ERR_OK;
@@ -312,16 +312,13 @@ facts_load_members(struct flow_message *message, struct flow_facts *facts,
     for (size_t i = 0; code == ERR_OK && i < group->member_count; i++) {
         const struct flow_finding_member *member = &group->members[i];
         const struct conf_rule *rule = recipient->rule;
-        struct policy_rule_question question;
         struct flow_resolve_ticket *ticket = NULL;
 
         recipient->members[i] = member->finding;
         if (message->conf->trust_count <= 1)
             continue;
-        question = flow_state_question(message, member->address);
-        rule = policy_rule_find(message->conf, &question);
-        if (!rule)
-            return err_set(err, ERR_NOMEM, "no memory to find the rule for a member");
+        if (flow_rules_find(message, member->address, &rule, NULL, err) != ERR_OK)
+            return err->code;
         if (strcmp(rule->trust, member->trust) == 0)
             continue;
         recipient->members[i] = NULL;
@@ -497,7 +494,8 @@ flow_facts_new(struct flow_message *message, struct flow_facts *facts, struct er
     if (code != ERR_OK)
         return code;
     policy_outbound_needs(&facts->policy, &facts->needs);
-    return facts_start_all(message, facts, err);
+    code = flow_rules_start(message, err);
+    return code == ERR_OK ? facts_start_all(message, facts, err) : code;
 }
 
 static enum err_code
@@ -553,12 +551,18 @@ flow_facts_load(struct flow_message *message, struct flow_facts *facts, int64_t 
 {
     int64_t budget_ms = clock_monotonic_ms() + message->conf->global.facts_timeout;
     enum err_code code = ERR_OK;
+    bool changed = false;
 
     facts->deadline_ms = budget_ms < deadline_ms ? budget_ms : deadline_ms;
     /* What the message already is changes what must be asked. */
     policy_outbound_needs(&facts->policy, &facts->needs);
     if (facts->needs.identity)
         code = facts_load_identity(message, facts, err);
+    /* Now all is known that rules ask. */
+    if (code == ERR_OK)
+        code = flow_rules_load(message, facts->deadline_ms, &changed, err);
+    if (code == ERR_OK && changed)
+        code = facts_reset_rules(message, facts, err);
     if (code == ERR_OK && (facts->needs.certificates || facts->needs.groups))
         code = facts_load_people(message, facts, err);
     /* The rule of a member may be the first that asks who the sender is. */

@@ -44,6 +44,8 @@ flow_finding_free(struct flow_finding **finding)
 size_t
 flow_finding_count(const struct flow_finding *finding)
 {
+    if (finding->group && !finding->members)
+        return finding->group->member_count + 1;
     return finding->group ? finding->member_count : 1;
 }
 
@@ -172,10 +174,13 @@ finding_add_member(struct asking *asking, struct flow_finding *finding,
 {
     struct flow_services *services = asking->services;
     struct flow_finding_member *member = &finding->members[finding->member_count];
-    const struct conf_rule *rule = policy_rule_find(
-        services->conf, &(struct policy_rule_question){ .direction = CONF_DIRECTION_OUT,
+    const struct policy_rule_question rule_question = { .direction = CONF_DIRECTION_OUT,
                                                         .sender = asking->question->sender,
-                                                        .recipient = node->address });
+                                                        .recipient = node->address };
+    struct policy_rule_answer rule;
+    struct policy_rule_settings settings = { .sender = asking->question->sender };
+    struct conf_rule merged;
+    const char *trust;
     const struct directory_found found = {
         .entry = node->entry,
         .directory =
@@ -184,14 +189,17 @@ finding_add_member(struct asking *asking, struct flow_finding *finding,
     struct flow_finding_question mine = { .address = node->address };
     enum err_code code;
 
-    if (!rule)
+    if (policy_rule_find(services->conf, &rule_question, &rule) != ERR_OK)
         return no_memory(err);
-    *member = (struct flow_finding_member){ .address = node->address, .trust = rule->trust };
+    settings.rule = rule.rule;
+    (void)policy_rule_merge(services->conf, &settings, &merged);
+    trust = merged.trust;
+    *member = (struct flow_finding_member){ .address = node->address, .trust = trust };
     member->finding = finding_new();
     if (!member->finding)
         return no_memory(err);
     finding->member_count++;
-    mine.trust = rule->trust;
+    mine.trust = trust;
     code = finding_ask(asking, &mine, &found, member->finding, err);
     finding->negative |= member->finding->negative;
     finding->temp |= member->finding->temp;
@@ -239,6 +247,68 @@ finding_expand(struct asking *asking, struct directory_found *found, struct flow
                                   &finding->group->nodes[finding->group->members[i]], err);
     directory_group_reset_entries(finding->group);
     return code;
+}
+
+/* ---- who is in a group -------------------------------------------------------------------------
+ */
+
+static enum err_code
+finding_find_group(struct flow_services *services, const char *name, struct directory_found *found,
+                   struct err *err)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + services->conf->global.facts_timeout;
+    bool is_dn = strchr(name, '=') && !strchr(name, '@');
+    enum err_code code;
+
+    if (is_dn)
+        code = directory_lookup_find_dn(services->lookup, name, deadline_ms, found, err);
+    else
+        code = directory_lookup_find(services->lookup, &name, 1, deadline_ms, found, err);
+    if (code == ERR_OK && !found->entry && found->temp)
+        return err_set_reason(err, ERR_TEMP, "directory-unreachable", "%s", found->text);
+    if (code == ERR_NOTFOUND ||
+        (code == ERR_OK && (!found->entry || found->entry->kind != DIRECTORY_GROUP)))
+        return err_set_reason(err, ERR_NOTFOUND, "group-not-found",
+                              "no directory knows a group %.200s", name);
+    return code;
+}
+
+/* Members whom nobody knows and who have no address change nothing: the one who is looked for has
+ * one. */
+static enum err_code
+finding_load_members(struct flow_services *services, const char *name, struct flow_finding *finding,
+                     struct err *err)
+{
+    const struct conf_global *global = &services->conf->global;
+    struct directory_found found = { .entry = NULL };
+    struct directory_group_args args = {
+        .depth = (unsigned)global->group_depth,
+        .members = (size_t)global->group_members,
+        .timeout_ms = global->group_timeout,
+        .skip_unknown = true,
+    };
+    enum err_code code = finding_find_group(services, name, &found, &finding->group_err);
+
+    if (code == ERR_OK) {
+        struct directory_entry *entry = found.entry;
+
+        found.entry = NULL;
+        args.directory = found.directory;
+        code = directory_lookup_expand(services->lookup, &args, entry, &finding->group,
+                                       &finding->group_err);
+    }
+    directory_entry_free(&found.entry);
+    if (code == ERR_NOMEM || code == ERR_BUG)
+        return err_set(err, code, "%s", finding->group_err.text);
+    if (finding->group)
+        directory_group_reset_entries(finding->group);
+    finding->known = code == ERR_OK ? POLICY_YES : POLICY_UNKNOWN;
+    finding->reason = code == ERR_OK              ? "ok"
+                      : finding->group_err.reason ? finding->group_err.reason
+                                                  : "group-malformed";
+    finding->negative = code != ERR_OK && code != ERR_TEMP;
+    finding->temp = code == ERR_TEMP;
+    return ERR_OK;
 }
 
 /* ---- the whole --------------------------------------------------------------------------------
@@ -300,7 +370,9 @@ flow_finding_load(struct flow_services *services, const struct flow_finding_ques
 
     *out = NULL;
     asking_open_budget(&asking);
-    if (code == ERR_OK)
+    if (code == ERR_OK && question->members)
+        code = finding_load_members(services, question->address, finding, err);
+    else if (code == ERR_OK)
         code = question->key ? finding_ask(&asking, question, NULL, finding, err)
                              : finding_ask_recipient(&asking, found, finding, err);
     if (code == ERR_OK) {

@@ -24,6 +24,8 @@ struct flow_finding_question {
     const char *sender;  /* as rules see him: chooses the trust sets of members */
     bool key;            /* a signing pair, not an encryption certificate; never a group */
     bool expand;         /* a group is expanded also if it has a certificate of its own */
+    bool members; /* who is in a group, and nothing about certificates: `address` is that of the
+                     group, or its distinguished name; trust is "" */
 };
 
 struct flow_finding_member {
@@ -40,7 +42,7 @@ struct flow_finding {
     struct policy_capabilities said;       /* what the person's own mail said that he can read */
     /* Of a group that was expanded, or should have been: */
     struct directory_group *group; /* the tree, without its entries; NULL: a person */
-    struct err group_err;          /* ERR_OK, or why there are no members */
+    struct err group_err;          /* ERR_OK, or why there are no members; ERR_NOTFOUND: no group */
     struct flow_finding_member *members;
     size_t member_count;
     time_t until;  /* what the certificates rest on holds until then; 0: nothing is */

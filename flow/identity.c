@@ -302,7 +302,7 @@ flow_identity_write(struct flow_message *message, struct err *err)
     if (code != ERR_OK || !(rewrite & 1U << POLICY_SENDER_FROM))
         return code;
     snprintf(message->from.address, sizeof(message->from.address), "%s", primary);
-    code = flow_state_find_rules(message, err);
+    code = flow_rules_find_all(message, err);
     return code == ERR_OK ? flow_route_check(message, err) : code;
 }
 

@@ -70,6 +70,8 @@ flow_message_new(struct flow_services *services, const struct flow_client *clien
     message_set_client(message, client);
     code = mime_header_new(message->conf->global.max_header, MIME_HEADER_LIMIT_FIELDS,
                            &message->header, err);
+    if (code == ERR_OK)
+        code = flow_rules_new(message->conf, &message->rules, err);
     if (code == ERR_OK && client->login && *client->login) {
         message->login = strdup(client->login);
         if (!message->login)
@@ -106,6 +108,7 @@ flow_message_free(struct flow_message **message)
         free(old->recipients[i].text);
     }
     free(old->recipients);
+    flow_rules_free(&old->rules);
     flow_edits_free(&old->edits);
     mime_header_free(&old->header);
     free(old->sender);
@@ -141,24 +144,8 @@ flow_state_question(const struct flow_message *message, const char *recipient)
     return (struct policy_rule_question){ .direction = message->direction,
                                           .sender = flow_state_sender(message),
                                           .recipient = recipient,
+                                          .message = flow_rules_message(message),
                                           .unvouched = message->identity.unvouched };
-}
-
-enum err_code
-flow_state_find_rules(struct flow_message *message, struct err *err)
-{
-    size_t i;
-
-    for (i = 0; i < message->count; i++) {
-        struct policy_rule_question question =
-            flow_state_question(message, message->recipients[i].address);
-        const struct conf_rule *rule = policy_rule_find(message->conf, &question);
-
-        if (!rule)
-            return err_set(err, ERR_NOMEM, "no memory to find the rule for a recipient");
-        message->recipients[i].rule = rule;
-    }
-    return ERR_OK;
 }
 
 void
@@ -367,7 +354,9 @@ flow_message_eoh(struct flow_message *message, struct flow_answer *answer)
     if (code == ERR_OK)
         code = flow_choice_load(message, &err);
     if (code == ERR_OK)
-        code = flow_state_find_rules(message, &err);
+        code = flow_rules_load_header(message, &err);
+    if (code == ERR_OK)
+        code = flow_rules_find_all(message, &err);
     if (code == ERR_OK)
         code = flow_route_check(message, &err);
     if (code == ERR_PERM) {
@@ -381,6 +370,8 @@ flow_message_eoh(struct flow_message *message, struct flow_answer *answer)
         flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
         return;
     }
+    /* Size counts all of it. */
+    message->wants_body |= flow_rules_are_open(message);
     if (!message->wants_body)
         answer->kind = FLOW_ACCEPT_REST;
 }
@@ -429,6 +420,21 @@ message_keep_answer(struct flow_message *message, const struct flow_answer *answ
     flow_edits_free(&message->edits);
 }
 
+static void
+message_load_inbound(struct flow_message *message, int64_t deadline_ms, struct flow_answer *answer)
+{
+    struct err err = ERR_INIT;
+    bool changed = false;
+    enum err_code code;
+
+    flow_rules_set_size(message);
+    code = flow_rules_load(message, deadline_ms, &changed, &err);
+    if (code == ERR_OK && changed)
+        code = flow_inbound_load(message, &err);
+    if (code != ERR_OK)
+        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
+}
+
 void
 flow_message_load(struct flow_message *message, int64_t deadline_ms, struct flow_answer *answer)
 {
@@ -438,6 +444,8 @@ flow_message_load(struct flow_message *message, int64_t deadline_ms, struct flow
     message->outcome.size = message->header_bytes + message->body_bytes;
     if (message->outbound)
         flow_outbound_load(message, deadline_ms, answer);
+    else if (message->inbound)
+        message_load_inbound(message, deadline_ms, answer);
     message_keep_answer(message, answer);
 }
 

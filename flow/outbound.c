@@ -47,7 +47,8 @@ flow_outbound_new(struct flow_message *message, struct err *err)
     buf_init(&outbound->entity_header, global->max_header * 2);
     code = flow_facts_new(message, &outbound->facts, err);
     if (code != ERR_OK || (!outbound->facts.needs.signing && !outbound->facts.needs.certificates &&
-                           !outbound->facts.needs.groups && !flow_identity_may_rewrite(message)))
+                           !outbound->facts.needs.groups && !flow_identity_may_rewrite(message) &&
+                           !flow_rules_are_open(message)))
         return code;
     message->wants_body = true;
     code = flow_structure_claim(message->header, &outbound->structure.claim, err);
@@ -121,6 +122,36 @@ outbound_load_structure(struct flow_message *message, struct err *err)
     facts->already_encrypted = outbound->structure.encrypted_already;
     facts->pgp_encrypted = outbound->structure.pgp_encrypted;
     return code;
+}
+
+/* What rules and kinds of mail ask about. A structure that cannot be read to its end could be any
+ * of them: no rule that hangs on it is passed over. */
+static enum err_code
+outbound_load_content(struct flow_message *message, struct err *err)
+{
+    const struct flow_outbound *outbound = message->outbound;
+    const struct mime_scan_facts *scan;
+    unsigned content = 0;
+    enum err_code code;
+
+    if (!outbound->spool)
+        return ERR_OK;
+    if (outbound->scan_err.code != ERR_OK && flow_rules_are_open(message))
+        return err_set_reason(err, outbound->scan_err.code, outbound->scan_err.reason, "%s",
+                              outbound->scan_err.text);
+    code = flow_rules_find_content(message, &content, err);
+    if (code != ERR_OK)
+        return code;
+    scan = outbound->scan_err.code == ERR_OK ? mime_scan_get(outbound->scan) : NULL;
+    if (scan)
+        content |= (scan->calendar ? POLICY_CONTENT_CALENDAR : 0U) |
+                   (scan->tnef ? POLICY_CONTENT_TNEF : 0U) |
+                   (scan->report ? POLICY_CONTENT_REPORT : 0U);
+    content |= (outbound->structure.signed_already ? POLICY_CONTENT_SIGNED : 0U) |
+               (outbound->structure.encrypted_already ? POLICY_CONTENT_ENCRYPTED : 0U) |
+               (outbound->structure.pgp_encrypted ? POLICY_CONTENT_PGP : 0U);
+    flow_rules_set_content(message, content);
+    return ERR_OK;
 }
 
 /* local_domains: what leaves as ours must come from us. The null sender speaks for nobody. */
@@ -259,6 +290,13 @@ flow_outbound_load(struct flow_message *message, int64_t deadline_ms, struct flo
     }
     if (code == ERR_OK)
         code = outbound_load_structure(message, &err);
+    if (code == ERR_OK) {
+        code = outbound_load_content(message, &err);
+        if (code == ERR_LIMIT || code == ERR_PERM) {
+            flow_state_fail(message, &err, FLOW_PHASE_STRUCTURE, answer);
+            return;
+        }
+    }
     if (code != ERR_OK) {
         flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
         return;

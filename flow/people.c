@@ -191,12 +191,10 @@ add_members(const struct flow_message *message, struct flow_facts *facts,
 
     for (size_t i = 0; i < group->member_count; i++) {
         const struct flow_finding *finding = recipient->members[i];
-        struct policy_rule_question question =
-            flow_state_question(message, group->members[i].address);
-        const struct conf_rule *own = policy_rule_find(message->conf, &question);
+        const struct conf_rule *own;
 
-        if (!own)
-            return no_memory(err);
+        if (flow_rules_find(message, group->members[i].address, &own, NULL, err) != ERR_OK)
+            return err->code;
         add_person(
             facts, recipient, finding,
             &(struct policy_recipient){

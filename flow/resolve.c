@@ -96,9 +96,10 @@ question_key(const struct flow_finding_question *question)
     char *key = NULL;
 
     if (asprintf(&key, "%c%s\n%s",
-                 question->key      ? 'k'
-                 : question->expand ? 'x'
-                                    : 'r',
+                 question->key       ? 'k'
+                 : question->members ? 'm'
+                 : question->expand  ? 'x'
+                                     : 'r',
                  question->trust, question->address) < 0)
         return NULL;
     return key;
@@ -230,7 +231,7 @@ batch_find(struct flow_services *services, struct flow_resolve_ticket **jobs, si
     struct err err = ERR_INIT;
 
     for (size_t i = 0; i < count; i++) {
-        if (jobs[i]->question.key ||
+        if (jobs[i]->question.key || jobs[i]->question.members ||
             (!jobs[i]->question.expand &&
              directory_lookup_holds(services->lookup, jobs[i]->question.address)))
             continue;
@@ -393,7 +394,7 @@ flow_resolve_is(const struct flow_resolve_ticket *ticket,
     const struct flow_finding_question *mine = &ticket->question;
 
     return mine->key == question->key && mine->expand == question->expand &&
-           strcmp(mine->trust, question->trust) == 0 &&
+           mine->members == question->members && strcmp(mine->trust, question->trust) == 0 &&
            strcmp(mine->address, question->address) == 0;
 }
 

@@ -62,10 +62,8 @@ route_check_one(const struct flow_message *message, const struct flow_recipient 
         if (++count > ROUTE_LIMIT_SEPARATORS)
             break;
         route_format(local, at, other);
-        struct policy_rule_question question = flow_state_question(message, other);
-        rule = policy_rule_find(message->conf, &question);
-        if (!rule)
-            return err_set(err, ERR_NOMEM, "no memory to find the rule for a recipient");
+        if (flow_rules_find(message, other, &rule, NULL, err) != ERR_OK)
+            return err->code;
     }
     if (rule == recipient->rule && count <= ROUTE_LIMIT_SEPARATORS)
         return ERR_OK;

@@ -13,6 +13,7 @@
 #include "flow/message.h"
 #include "flow/outcome.h"
 #include "flow/resolve.h"
+#include "flow/rules.h"
 #include "policy/choice.h"
 #include "policy/outbound.h"
 #include "policy/rule.h"
@@ -29,7 +30,8 @@ struct flow_recipient {
     char *as_came;                /* as the MTA gave it, for edits of the envelope */
     char *parameters;             /* of RCPT, one blank between; NULL: none */
     bool valid;                   /* it could be formatted */
-    const struct conf_rule *rule; /* borrowed from the configuration; set at eoh */
+    const struct conf_rule *rule; /* as it holds (flow/rules); set at eoh, for good at the end */
+    bool open; /* what is not known yet may change that; then it is the strictest possible one */
     bool in_header;
     struct flow_resolve_ticket *ticket; /* from RCPT on, where the rule may need it */
     const struct flow_finding *finding; /* of the ticket; NULL: not asked, or not there in time */
@@ -66,6 +68,8 @@ struct flow_message {
     struct flow_from from;
     struct flow_identity identity; /* outbound */
     struct policy_choice choice;   /* outbound: of the sender */
+    struct flow_rules *rules;
+    bool bypass; /* signing and verifying are switched off (flow/bypass) */
 
     struct flow_outbound *outbound; /* after eoh, one of these three */
     struct flow_inbound *inbound;
@@ -89,9 +93,6 @@ const char *flow_state_sender(const struct flow_message *message);
 /* What is asked of policy/rule about `recipient` of this message; borrowed from both. */
 struct policy_rule_question flow_state_question(const struct flow_message *message,
                                                 const char *recipient);
-
-/* Looks up every recipient's rule. */
-ERR_CHECKED enum err_code flow_state_find_rules(struct flow_message *message, struct err *err);
 
 /* The message ends here with our own failure, or with policy's word. Fills the outcome too. */
 void flow_state_fail(struct flow_message *message, const struct err *err, int phase,

@@ -229,6 +229,14 @@ flow_verification_free(struct flow_verification **verification)
     free(old);
 }
 
+void
+flow_verification_set_trusts(struct flow_verification *verification,
+                             const struct pki_trust *const *trusts, size_t count)
+{
+    verification->args.trusts = trusts;
+    verification->args.trust_count = count;
+}
+
 bool
 flow_verification_wants_body(const struct flow_verification *verification)
 {

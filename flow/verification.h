@@ -97,6 +97,11 @@ ERR_CHECKED enum err_code flow_verification_new(const struct flow_verification_a
                                                 const struct mime_header *header,
                                                 struct flow_verification **out, struct err *err);
 
+/* Other trust sets than those of `args`, before finish: the rules of the recipients may be known
+ * only then. Borrowed until free. */
+void flow_verification_set_trusts(struct flow_verification *verification,
+                                  const struct pki_trust *const *trusts, size_t count);
+
 /* False: the message claims nothing, the body does not matter. */
 bool flow_verification_wants_body(const struct flow_verification *verification);
 

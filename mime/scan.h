@@ -36,8 +36,8 @@ struct mime_scan_facts {
     bool long_line;      /* a line above 998 octets */
     bool needs_encoding; /* at least one leaf must be re-encoded */
     bool needs_label;    /* at least one "8bit" or "binary" must become "7bit" */
-    bool calendar;       /* a text/calendar leaf */
-    bool tnef;           /* application/ms-tnef */
+    bool calendar;       /* a text/calendar leaf with a method: a meeting request (RFC 6047) */
+    bool tnef;           /* application/ms-tnef, or a part named winmail.dat */
     bool report;         /* the root is multipart/report (DSN, MDN) */
     bool malformed;      /* structure that parsers read differently */
     /* Structure cannot be made 7-bit safe without changing what it says (8-bit in a part's header

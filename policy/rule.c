@@ -1,6 +1,7 @@
 #include "policy/rule.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "mime/address.h"
 
@@ -14,7 +15,10 @@ static const struct conf_rule builtin = {
     .name = (char *)"built-in",
     .direction = CONF_DIRECTION_ANY,
     .sender = (conf_list)any_list,
+    .sender_group = (conf_list)empty_list,
     .recipient = (conf_list)any_list,
+    .header = (conf_list)empty_list,
+    .content = (conf_list)empty_list,
     .smime = true,
     .sign = CONF_SIGN_NEVER,
     .encrypt = CONF_ENCRYPT_NEVER,
@@ -39,7 +43,14 @@ static const struct conf_rule builtin = {
     .on_neutral = CONF_ON_MARK,
     .on_none = CONF_ON_MARK,
     .on_temperror = CONF_ON_MARK,
+    .report = CONF_KIND_UNSIGNED,
+    .automatic = CONF_KIND_UNSIGNED,
 };
+
+const char policy_rule_open[] = "open", policy_rule_unknown[] = "unknown";
+
+/* ---- conditions --------------------------------------------------------------------------------
+ */
 
 /* `address` "" is the null path: only "*" and "<>" match it, so that a rule for a domain never
  * decides about bounces. */
@@ -63,8 +74,6 @@ rule_list_match(const conf_list patterns, const char *address)
     return ERR_NOTFOUND;
 }
 
-const char policy_rule_unknown[] = "unknown";
-
 static bool
 rule_lists(const conf_list patterns, const char *word)
 {
@@ -79,57 +88,294 @@ rule_lists(const conf_list patterns, const char *word)
 static bool
 rule_asks_sender(const struct conf_rule *rule)
 {
-    return !rule_lists(rule->sender, "*");
+    return !rule_lists(rule->sender, "*") || rule->sender_group[0] != NULL;
+}
+
+/* Does it ask what the message says of itself? */
+static bool
+rule_asks_message(const struct conf_rule *rule)
+{
+    return rule_asks_sender(rule) || rule->header[0] != NULL || rule->content[0] != NULL ||
+           rule->size_over > 0 || rule->size_under > 0;
 }
 
 static bool
-rule_encrypts(const struct conf_rule *rule)
+rule_size_matches(const struct conf_rule *rule, uint64_t size)
 {
-    return rule->smime && rule->encrypt == CONF_ENCRYPT_ALWAYS;
+    return (rule->size_over == 0 || size > rule->size_over) &&
+           (rule->size_under == 0 || size < rule->size_under);
 }
 
-const char *
-policy_rule_mismatch(const struct conf_rule *rule, const struct policy_rule_question *question)
+static bool
+rule_content_matches(const struct conf_rule *rule, unsigned content)
+{
+    for (size_t i = 0; rule->content[i] != NULL; i++) {
+        if (policy_kind_content(rule->content[i]) & content)
+            return true;
+    }
+    return false;
+}
+
+/* The conditions that hang on the message: the name of one that does not match, policy_rule_open
+ * when none does not match and one is not known, else NULL. */
+static const char *
+rule_mismatch_message(const struct conf_rule *rule, size_t index, bool any_group,
+                      const struct policy_rule_question *question)
+{
+    const struct policy_rule_message *message = question->message;
+    bool asks_size = rule->size_over > 0 || rule->size_under > 0, open = false;
+
+    if (rule->header[0] != NULL) {
+        if (message == NULL || message->header == NULL)
+            open = true;
+        else if (message->header[index] != POLICY_YES)
+            return "header";
+    }
+    if (asks_size) {
+        if (message == NULL || !message->has_size)
+            open = true;
+        else if (!rule_size_matches(rule, message->size))
+            return "size";
+    }
+    if (rule->content[0] != NULL) {
+        if (question->direction == CONF_DIRECTION_IN)
+            return "content";
+        if (message == NULL || !message->has_content)
+            open = true;
+        else if (!rule_content_matches(rule, message->content))
+            return "content";
+    }
+    if (rule->sender_group[0] != NULL && !any_group) {
+        enum policy_known known = POLICY_UNKNOWN;
+
+        if (question->direction == CONF_DIRECTION_IN)
+            return "sender_group";
+        if (message != NULL && message->groups != NULL)
+            known = message->groups[index];
+        if (known == POLICY_NO)
+            return "sender_group";
+        open |= known == POLICY_UNKNOWN;
+    }
+    return open ? policy_rule_open : NULL;
+}
+
+/* `encrypts`: the rule, with its settings, encrypts always. */
+static const char *
+rule_mismatch(const struct conf_rule *rule, size_t index, bool encrypts,
+              const struct policy_rule_question *question)
 {
     const char *sender = question->sender != NULL ? question->sender : "";
     const char *recipient = question->recipient != NULL ? question->recipient : "";
+    bool any_sender = question->unvouched && encrypts;
     enum err_code code = ERR_OK;
 
     if (rule->direction != CONF_DIRECTION_ANY && question->direction != CONF_DIRECTION_ANY &&
         rule->direction != (int)question->direction)
         return "direction";
-    if (!question->unvouched || !(rule_encrypts(rule) || rule_lists(rule->sender, "<>")))
+    if (!any_sender && !(question->unvouched && rule_lists(rule->sender, "<>")))
         code = rule_list_match(rule->sender, sender);
     if (code != ERR_OK)
         return code == ERR_NOTFOUND ? "sender" : policy_rule_unknown;
     code = rule_list_match(rule->recipient, recipient);
     if (code != ERR_OK)
         return code == ERR_NOTFOUND ? "recipient" : policy_rule_unknown;
-    return NULL;
+    return rule_mismatch_message(rule, index, any_sender, question);
 }
 
-const struct conf_rule *
-policy_rule_find(const struct conf *conf, const struct policy_rule_question *question)
+static void
+rule_settings(const struct conf *conf, const struct conf_rule *rule,
+              const struct policy_rule_question *question, struct conf_rule *out)
 {
-    const struct conf_rule *claimed = NULL; /* it matches because of what From claims */
+    (void)policy_rule_merge(conf,
+                            &(struct policy_rule_settings){ .rule = rule,
+                                                            .sender = question->sender,
+                                                            .unvouched = question->unvouched },
+                            out);
+}
+
+static bool
+rule_encrypts(const struct conf *conf, const struct conf_rule *rule,
+              const struct policy_rule_question *question)
+{
+    struct conf_rule merged;
+
+    rule_settings(conf, rule, question, &merged);
+    return merged.smime && merged.encrypt == CONF_ENCRYPT_ALWAYS;
+}
+
+const char *
+policy_rule_mismatch(const struct conf *conf, size_t index,
+                     const struct policy_rule_question *question)
+{
+    const struct conf_rule *rule = &conf->rules[index];
+    bool encrypts = question->unvouched && rule_encrypts(conf, rule, question);
+
+    return rule_mismatch(rule, index, encrypts, question);
+}
+
+/* ---- the first that matches --------------------------------------------------------------------
+ */
+
+/* How much has to be known for it. */
+static int
+rule_rank(const struct conf *conf, const struct conf_rule *rule,
+          const struct policy_rule_question *question)
+{
+    struct conf_rule merged;
+
+    rule_settings(conf, rule, question, &merged);
+    if (!merged.smime)
+        return 0;
+    switch (merged.encrypt) {
+    case CONF_ENCRYPT_ALWAYS:
+    case CONF_ENCRYPT_DEFAULT_ON:
+        return 4;
+    case CONF_ENCRYPT_IF_POSSIBLE:
+    case CONF_ENCRYPT_DEFAULT_OFF:
+        return 3;
+    default:
+        return merged.sign != CONF_SIGN_NEVER ? 2 : 1;
+    }
+}
+
+/* What is found on the way down. */
+struct rule_search {
+    const struct conf_rule *claimed; /* it matches because of what the message claims */
+    const struct conf_rule *strict;  /* the strictest that may match; NULL: none is open */
+    int rank;
+};
+
+static void
+search_add(struct rule_search *search, const struct conf *conf, const struct conf_rule *rule,
+           const struct policy_rule_question *question)
+{
+    int rank = rule_rank(conf, rule, question);
+
+    if (search->strict != NULL && rank <= search->rank)
+        return;
+    search->strict = rule;
+    search->rank = rank;
+}
+
+static void
+search_finish(struct rule_search *search, const struct conf *conf, const struct conf_rule *rule,
+              const struct policy_rule_question *question, struct policy_rule_answer *out)
+{
+    if (search->claimed != NULL && !rule_encrypts(conf, rule, question))
+        rule = search->claimed;
+    *out = (struct policy_rule_answer){ .rule = rule, .certain = search->strict == NULL };
+    if (search->strict == NULL)
+        return;
+    search_add(search, conf, rule, question);
+    out->rule = search->strict;
+}
+
+enum err_code
+policy_rule_find(const struct conf *conf, const struct policy_rule_question *question,
+                 struct policy_rule_answer *out)
+{
+    struct rule_search search = { .claimed = NULL };
 
     for (size_t i = 0; i < conf->rule_count; i++) {
         const struct conf_rule *rule = &conf->rules[i];
-        const char *why = policy_rule_mismatch(rule, question);
+        bool encrypts = question->unvouched && rule_encrypts(conf, rule, question);
+        const char *why = rule_mismatch(rule, i, encrypts, question);
 
         if (why == policy_rule_unknown)
-            return NULL;
+            return ERR_NOMEM;
+        if (why == policy_rule_open)
+            search_add(&search, conf, rule, question);
         if (why != NULL)
             continue;
-        if (!question->unvouched || rule_encrypts(rule))
-            return rule;
-        if (!rule_asks_sender(rule) || rule_lists(rule->sender, "<>"))
-            return claimed != NULL ? claimed : rule;
-        if (claimed == NULL)
-            claimed = rule;
+        if (question->unvouched && !encrypts && rule_asks_message(rule) &&
+            !rule_lists(rule->sender, "<>")) {
+            if (search.claimed == NULL)
+                search.claimed = rule;
+            continue;
+        }
+        search_finish(&search, conf, rule, question, out);
+        return ERR_OK;
     }
-    return claimed != NULL ? claimed : &builtin;
+    search_finish(&search, conf, search.claimed != NULL ? search.claimed : &builtin, question, out);
+    return ERR_OK;
 }
+
+/* ---- settings ----------------------------------------------------------------------------------
+ */
+
+static bool
+settings_encrypt(const struct conf_rule *rule)
+{
+    return rule->smime && rule->encrypt == CONF_ENCRYPT_ALWAYS;
+}
+
+/* The sections of a sender whom nobody vouches for: taken where they encrypt, else left. */
+static bool
+settings_merge_sender(const struct conf *conf, const struct policy_rule_settings *settings,
+                      struct conf_rule *out)
+{
+    static const struct conf_scopes none = { .user = NULL };
+    struct conf_scopes scopes = conf_scope_find(conf, settings->sender);
+    bool changed = conf_scope_merge(conf, settings->rule, &scopes, out);
+
+    if (!settings->unvouched || settings_encrypt(out))
+        return changed;
+    return conf_scope_merge(conf, settings->rule, &none, out);
+}
+
+/* Signing ends; encryption stays where it must be, was chosen, or is on by default. */
+static bool
+settings_bypass(const struct policy_rule_settings *settings, struct conf_rule *out)
+{
+    static const struct policy_choice none = { .sign = false };
+
+    if (settings->inbound) {
+        out->smime = false;
+        return true;
+    }
+    out->sign = CONF_SIGN_NEVER;
+    if (policy_choice_encrypt(out, settings->choice ? settings->choice : &none) ==
+        CONF_ENCRYPT_IF_POSSIBLE)
+        out->encrypt = CONF_ENCRYPT_NEVER;
+    return true;
+}
+
+static void
+settings_must_encrypt(struct conf_rule *out)
+{
+    if (!out->smime)
+        out->sign = CONF_SIGN_NEVER;
+    out->smime = true;
+    out->encrypt = CONF_ENCRYPT_ALWAYS;
+}
+
+bool
+policy_rule_merge(const struct conf *conf, const struct policy_rule_settings *settings,
+                  struct conf_rule *out)
+{
+    bool changed = settings_merge_sender(conf, settings, out);
+
+    if (!settings->inbound)
+        changed |= policy_kind_apply(settings->content, settings->choice, out);
+    if (settings->bypass)
+        changed |= settings_bypass(settings, out);
+    if (!settings->inbound && settings->must_encrypt) {
+        settings_must_encrypt(out);
+        changed = true;
+    }
+    return changed;
+}
+
+bool
+policy_rule_must_encrypt(const struct conf *conf, const char *recipient)
+{
+    struct conf_scopes scopes = conf_scope_find(conf, recipient);
+
+    return conf_scope_must_encrypt(&scopes);
+}
+
+/* ---- the rest ----------------------------------------------------------------------------------
+ */
 
 const struct conf_rule *
 policy_rule_builtin(void)
@@ -140,12 +386,66 @@ policy_rule_builtin(void)
 bool
 policy_rule_asks_sender(const struct conf *conf)
 {
-    for (size_t i = 0; i < conf->rule_count; i++) {
-        const struct conf_rule *rule = &conf->rules[i];
-        bool protects = rule->sign != CONF_SIGN_NEVER || rule->encrypt != CONF_ENCRYPT_NEVER;
+    static const struct conf_scopes none = { .user = NULL };
 
-        if (rule->direction != CONF_DIRECTION_IN && rule->smime && protects &&
-            rule_asks_sender(rule))
+    if (conf_scope_gives(conf))
+        return true;
+    for (size_t i = 0; i < conf->rule_count; i++) {
+        struct conf_rule rule;
+        bool protects;
+
+        if (conf->rules[i].direction == CONF_DIRECTION_IN || !rule_asks_sender(&conf->rules[i]))
+            continue;
+        (void)conf_scope_merge(conf, &conf->rules[i], &none, &rule);
+        protects = rule.sign != CONF_SIGN_NEVER || rule.encrypt != CONF_ENCRYPT_NEVER;
+        if (rule.smime && protects)
+            return true;
+    }
+    return false;
+}
+
+enum { PATTERN_SIZE = 301 }; /* conf/text.c */
+
+/* '*' stands for anything. Each piece between two of them is taken where it first stands: no piece
+ * is ever looked for again, so that the time is linear whoever writes the text. */
+static bool
+text_matches(const char *pattern, struct span text)
+{
+    size_t n = strcspn(pattern, "*");
+
+    if (n > text.n || memcmp(pattern, text.p, n) != 0)
+        return false;
+    if (pattern[n] == '\0')
+        return n == text.n;
+    text = span_from(text, n);
+    for (pattern += n + 1; *pattern; pattern += n + 1) {
+        const unsigned char *at;
+
+        n = strcspn(pattern, "*");
+        if (pattern[n] == '\0')
+            return n <= text.n && memcmp(pattern, text.p + text.n - n, n) == 0;
+        at = memmem(text.p, text.n, pattern, n);
+        if (at == NULL)
+            return false;
+        text = span_from(text, (size_t)(at - text.p) + n);
+    }
+    return true;
+}
+
+bool
+policy_rule_lists_field(const conf_list fields, const char *name, struct span text)
+{
+    for (size_t i = 0; fields[i] != NULL; i++) {
+        const char *colon = strchr(fields[i], ':');
+        char pattern[PATTERN_SIZE] = "";
+        size_t n = (size_t)(colon - fields[i]), used = 0;
+
+        if (strlen(name) != n || strncasecmp(fields[i], name, n) != 0)
+            continue;
+        for (const char *p = colon + 1 + strspn(colon + 1, " "); *p && used < sizeof pattern - 1;
+             p++)
+            pattern[used++] = *p >= 'A' && *p <= 'Z' ? (char)(*p + 'a' - 'A') : *p;
+        if (text_matches(pattern, text))
             return true;
     }
     return false;

@@ -201,7 +201,8 @@ every_row_of_the_table_is_sound(void **state)
 
         for (size_t i = 0; i < table->count; i++) {
             const struct conf_param *param = &table->params[i];
-            bool word = param->type == CONF_TYPE_ENUM || param->type == CONF_TYPE_WORD;
+            bool word = param->type == CONF_TYPE_ENUM || param->type == CONF_TYPE_WORD ||
+                        param->type == CONF_TYPE_WORDS;
 
             assert_true(strlen(param->meaning) > 2);
             if (!param->name)

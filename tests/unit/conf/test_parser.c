@@ -260,9 +260,11 @@ section_without_name_or_brace_is_told(void **state)
                      "f:1:1: section rule has no name; write rule \"name\" {\n"
                      "f:4:1: \"{\" is missing; write rule \"name\" {\n"
                      "f:5:1: \"{\" is missing; write rule \"name\" {\n");
-    check_complaints("rul \"x\" {\n sign = 7\n}\nfoo { }\n",
-                     "f:1:1: unknown section \"rul\"; did you mean \"rule\"?\n"
-                     "f:4:1: unknown section \"foo\"; there are rule, trust and directory\n");
+    check_complaints(
+        "rul \"x\" {\n sign = 7\n}\nfoo { }\n",
+        "f:1:1: unknown section \"rul\"; did you mean \"rule\"?\n"
+        "f:4:1: unknown section \"foo\"; there are rule, user, domain, defaults, trust "
+        "and directory\n");
     check_complaints("rule \"\" { }\n", "f:1:6: the name of a section has 1 to 64 octets\n");
     snprintf(text, sizeof text, "rule %065d { }\n", 0);
     check_complaints(text, "f:1:6: the name of a section has 1 to 64 octets\n");
