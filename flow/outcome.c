@@ -193,6 +193,18 @@ outcome_dry_run(const struct flow_message *message, char *out)
 }
 
 static bool
+outcome_kind(const struct flow_message *message, char *out)
+{
+    return outcome_word(flow_rules_kind(message), out);
+}
+
+static bool
+outcome_bypass(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->bypass ? "yes" : NULL, out);
+}
+
+static bool
 outcome_choice(const struct flow_message *message, char *out)
 {
     const struct policy_choice *choice = &message->choice;
@@ -349,6 +361,9 @@ static const struct {
       "secondary address in whose place the primary one was put" },
     { "dry_run", outcome_dry_run, false,
       "sender_identity = log: the reply that would have been given, or the rewriting" },
+    { "kind", outcome_kind, false,
+      "outbound: the kind of mail whose setting holds: calendar, tnef, report, list, automatic" },
+    { "bypass", outcome_bypass, false, "yes: signing and verifying are switched off" },
     { "choice", outcome_choice, false,
       "what the sender chose: sign, encrypt, plain; unclear when it cannot be told" },
     { "copies", outcome_copies, true, "copies that differ, the one in the transaction included" },
