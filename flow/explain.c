@@ -76,7 +76,7 @@ explain_settings(const struct explain *explain, const struct flow_recipient *rec
     conf_scope_each(message->conf, original, &scopes, explain_setting, (void *)explain);
     if (message->direction == CONF_DIRECTION_OUT &&
         policy_rule_must_encrypt(message->conf, recipient->address))
-        explain_say(explain, "must-encrypt", "%s: a section user or domain says so",
+        explain_say(explain, "must encrypt", "%s: a section user or domain says so",
                     recipient->address);
     if (message->direction == CONF_DIRECTION_OUT && kind)
         explain_say(explain, "kind", "%s: sign %s, encrypt %s", kind,

@@ -9,7 +9,7 @@
 #include "mime/word.h"
 
 enum {
-    RULES_LIMIT_FIELDS = 100, /* of one name: more are not looked at */
+    RULES_LIMIT_NAME = 300, /* conf/text.c: no pattern is longer */
     RULES_LIMIT_GROUPS = 500,
 };
 
@@ -153,18 +153,27 @@ text_lower(struct buf *text)
     }
 }
 
-/* One field of that name, with the rule's patterns. */
+static bool
+rules_name(const conf_list patterns, struct span name)
+{
+    for (size_t i = 0; patterns[i]; i++) {
+        if (strcspn(patterns[i], ":") == name.n &&
+            strncasecmp(patterns[i], (const char *)name.p, name.n) == 0)
+            return true;
+    }
+    return false;
+}
+
 static enum err_code
-rules_match_field(const struct flow_message *message, const conf_list patterns, const char *name,
-                  size_t index, bool *matches, struct err *err)
+rules_match_field(const struct flow_message *message, const conf_list patterns,
+                  const struct mime_header_field *field, bool *matches, struct err *err)
 {
     struct buf text = BUF_INIT(message->conf->global.max_header + 1);
-    struct mime_header_field field;
+    char name[RULES_LIMIT_NAME + 1];
     unsigned flags;
-    enum err_code code = ERR_OK;
+    enum err_code code = mime_word_decode(field->value, &text, &flags, err);
 
-    if (mime_header_find(message->header, name, index, &field))
-        code = mime_word_decode(field.value, &text, &flags, err);
+    snprintf(name, sizeof name, "%.*s", (int)field->name.n, (const char *)field->name.p);
     if (code == ERR_OK) {
         text_lower(&text);
         *matches = policy_rule_lists_field(patterns, name, span_trim(buf_span(&text)));
@@ -173,21 +182,21 @@ rules_match_field(const struct flow_message *message, const conf_list patterns, 
     return code;
 }
 
+/* Every field of the header, whatever its number: one that is passed over would be a way around the
+ * rule. Each is decoded once for a rule; the header is bounded. */
 static enum err_code
 rules_match_header(const struct flow_message *message, const conf_list patterns, bool *matches,
                    struct err *err)
 {
+    size_t count = mime_header_count(message->header);
     enum err_code code = ERR_OK;
 
     *matches = false;
-    for (size_t i = 0; code == ERR_OK && !*matches && patterns[i]; i++) {
-        char name[256];
-        size_t count;
+    for (size_t i = 0; code == ERR_OK && !*matches && i < count; i++) {
+        struct mime_header_field field = mime_header_get(message->header, i);
 
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(patterns[i], ":"), patterns[i]);
-        count = mime_header_find_count(message->header, name);
-        for (size_t k = 0; code == ERR_OK && !*matches && k < count && k < RULES_LIMIT_FIELDS; k++)
-            code = rules_match_field(message, patterns, name, k, matches, err);
+        if (field.name.n <= RULES_LIMIT_NAME && rules_name(patterns, field.name))
+            code = rules_match_field(message, patterns, &field, matches, err);
     }
     return code;
 }

@@ -290,8 +290,8 @@ scan_begin_part(struct mime_scan *scan, const struct mime_entity_event *event)
     scan->escape = ESCAPE_NONE;
     scan->escape_irregular = scan->base64_irregular = false;
     scan->base64_n = scan->base64_padding = 0;
-    scan->facts.calendar |= strcmp(type, "text/calendar") == 0 &&
-                            mime_parameter_find(part->type, "method").n > 0;
+    scan->facts.calendar |=
+        strcmp(type, "text/calendar") == 0 && mime_parameter_find(part->type, "method").n > 0;
     scan->facts.tnef |= strcmp(type, "application/ms-tnef") == 0 ||
                         strcmp(type, "application/vnd.ms-tnef") == 0 ||
                         (part->type && mime_parameter_is(part->type, "name", "winmail.dat"));

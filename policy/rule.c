@@ -44,7 +44,6 @@ static const struct conf_rule builtin = {
     .on_none = CONF_ON_MARK,
     .on_temperror = CONF_ON_MARK,
     .report = CONF_KIND_UNSIGNED,
-    .automatic = CONF_KIND_UNSIGNED,
 };
 
 const char policy_rule_open[] = "open", policy_rule_unknown[] = "unknown";
