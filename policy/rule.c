@@ -333,6 +333,9 @@ settings_bypass(const struct policy_rule_settings *settings, struct conf_rule *o
         return true;
     }
     out->sign = CONF_SIGN_NEVER;
+    /* No signed copy, and the rule says nothing of a plain one. */
+    if (out->no_certificate == CONF_NO_CERTIFICATE_SIGN)
+        out->no_certificate = CONF_NO_CERTIFICATE_REFUSE;
     if (policy_choice_encrypt(out, settings->choice ? settings->choice : &none) ==
         CONF_ENCRYPT_IF_POSSIBLE)
         out->encrypt = CONF_ENCRYPT_NEVER;
@@ -346,6 +349,9 @@ settings_must_encrypt(struct conf_rule *out)
         out->sign = CONF_SIGN_NEVER;
     out->smime = true;
     out->encrypt = CONF_ENCRYPT_ALWAYS;
+    /* Encrypted or not sent: what a rule does for people without a certificate is not for him. */
+    if (out->no_certificate != CONF_NO_CERTIFICATE_RETURN)
+        out->no_certificate = CONF_NO_CERTIFICATE_REFUSE;
 }
 
 bool

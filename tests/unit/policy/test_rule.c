@@ -436,11 +436,12 @@ settings_hold_where_no_rule_matches(void **state)
 static void
 recipient_that_must_be_encrypted_outranks_rule_kind_and_bypass(void **state)
 {
-    struct conf *conf = conf_of("rule \"off\" {\n smime = no\n}\n"
-                                "rule \"cal\" {\n sign = never\n calendar = pass\n}\n"
-                                "domain \"partner.example\" {\n must_encrypt = yes\n}\n"
-                                "user \"info@partner.example\" {\n must_encrypt = no\n}\n"
-                                "domain \"*.partner.example\" {\n must_encrypt = yes\n}\n");
+    struct conf *conf =
+        conf_of("rule \"off\" {\n smime = no\n}\n"
+                "rule \"cal\" {\n sign = never\n calendar = pass\n no_certificate = plain\n}\n"
+                "domain \"partner.example\" {\n must_encrypt = yes\n}\n"
+                "user \"info@partner.example\" {\n must_encrypt = no\n}\n"
+                "domain \"*.partner.example\" {\n must_encrypt = yes\n}\n");
     struct conf_rule out;
 
     (void)state;
@@ -463,6 +464,7 @@ recipient_that_must_be_encrypted_outranks_rule_kind_and_bypass(void **state)
             assert_true(out.smime);
             assert_int_equal(out.encrypt, CONF_ENCRYPT_ALWAYS);
             assert_int_equal(out.sign, CONF_SIGN_NEVER);
+            assert_int_equal(out.no_certificate, CONF_NO_CERTIFICATE_REFUSE);
         }
     }
     conf_free(&conf);
