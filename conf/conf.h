@@ -109,6 +109,8 @@ enum conf_no_certificate {
 enum conf_algorithms { CONF_ALGORITHMS_LEARNT, CONF_ALGORITHMS_RULE };
 enum conf_kind_of_mail { CONF_KIND_PROTECT, CONF_KIND_SIGN, CONF_KIND_PASS, CONF_KIND_UNSIGNED };
 enum conf_on { CONF_ON_MARK, CONF_ON_QUARANTINE, CONF_ON_REJECT };
+enum conf_decrypt_unsigned { CONF_DECRYPT_UNSIGNED_REFUSE, CONF_DECRYPT_UNSIGNED_MARK };
+enum conf_protected_headers { CONF_PROTECTED_IGNORE, CONF_PROTECTED_RESTORE };
 enum conf_on_temperror { CONF_ON_TEMPERROR_DEFER = 2 }; /* in the place of reject */
 
 struct conf_global {

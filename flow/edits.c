@@ -41,6 +41,44 @@ flow_edits_add(struct flow_edits *edits, enum flow_edit_kind kind, const char *n
     return ERR_OK;
 }
 
+/* Which of the fields of its name is field `index`? 1-based, as the MTA counts. */
+static unsigned
+edits_count_before(const struct mime_header *header, size_t index, const char *name)
+{
+    unsigned nth = 1;
+    size_t i;
+
+    for (i = 0; i < index; i++) {
+        if (span_equal_nocase(mime_header_get(header, i).name, name))
+            nth++;
+    }
+    return nth;
+}
+
+enum err_code
+flow_edits_add_deletions(struct flow_edits *edits, const struct mime_header *header,
+                         bool (*is_one)(struct span name), struct err *err)
+{
+    enum err_code code = ERR_OK;
+    size_t i;
+
+    /* From the last to the first: each deletion shifts only what is behind it. */
+    for (i = mime_header_count(header); code == ERR_OK && i > 0; i--) {
+        struct mime_header_field field = mime_header_get(header, i - 1);
+        char *name;
+
+        if (!is_one(field.name))
+            continue;
+        name = span_dup(field.name);
+        if (!name)
+            return err_set(err, ERR_NOMEM, "memory for header edits");
+        code = flow_edits_add(edits, FLOW_EDIT_DELETE_HEADER, name, NULL,
+                              edits_count_before(header, i - 1, name), err);
+        free(name);
+    }
+    return code;
+}
+
 void
 flow_edits_free(struct flow_edits *edits)
 {

@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 
+#include "mime/header.h"
 #include "util/err.h"
 
 enum flow_edit_kind {
@@ -41,6 +42,11 @@ struct flow_edits {
 ERR_CHECKED enum err_code flow_edits_add(struct flow_edits *edits, enum flow_edit_kind kind,
                                          const char *name, const char *value, unsigned index,
                                          struct err *err);
+/* A deletion for every field of the section whose name `is_one` says yes to, the last first. */
+ERR_CHECKED enum err_code flow_edits_add_deletions(struct flow_edits *edits,
+                                                   const struct mime_header *header,
+                                                   bool (*is_one)(struct span name),
+                                                   struct err *err);
 void flow_edits_free(struct flow_edits *edits);
 
 #endif

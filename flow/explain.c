@@ -369,6 +369,30 @@ explain_path(const struct explain *explain, const struct pki_path_result *path)
     }
 }
 
+/* Why a message stayed closed is said here, in debug lines and to smimectl explain: nowhere that a
+ * sender could look (docs/security.md). */
+static void
+explain_decryption(const struct explain *explain, const struct flow_inbound *inbound)
+{
+    struct flow_verification_layer layers[FLOW_VERIFICATION_LAYERS];
+    const struct flow_decryption *decryption = inbound->decryption;
+    bool too_deep = false;
+    size_t n = flow_verification_layers(inbound->verification, layers, &too_deep);
+
+    for (size_t i = 0; i < n; i++)
+        explain_say(explain, "layer", "%zu: %s, %s (%s)%s", i + 1, layers[i].kind, layers[i].state,
+                    layers[i].reason, layers[i].counts ? ", counts" : "");
+    if (too_deep)
+        explain_say(explain, "layer", "there are more than %d", FLOW_VERIFICATION_LAYERS);
+    if (decryption && flow_decryption_get(decryption) != FLOW_DECRYPTION_UNASKED)
+        explain_say(explain, "decryption", "%s%s",
+                    flow_decryption_get(decryption) == FLOW_DECRYPTION_OPENED ? "opened, "
+                                                                              : "not opened: ",
+                    flow_decryption_get(decryption) == FLOW_DECRYPTION_OPENED
+                        ? flow_decryption_cipher(decryption)
+                        : flow_decryption_reason(decryption));
+}
+
 static void
 explain_inbound(const struct explain *explain)
 {
@@ -383,6 +407,7 @@ explain_inbound(const struct explain *explain)
     if (!explain->message->finished)
         return;
     result = flow_verification_get(inbound->verification);
+    explain_decryption(explain, inbound);
     for (i = 0; i < result->count; i++) {
         const struct flow_verification_signer *signer = &result->signers[i];
 

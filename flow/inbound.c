@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "flow/forged.h"
+#include "flow/layers.h"
 #include "flow/names.h"
 #include "flow/reply.h"
 #include "flow/result.h"
@@ -53,6 +54,9 @@ flow_inbound_new(struct flow_message *message, struct err *err)
     code = inbound_find_trusts(message, inbound, err);
     if (code != ERR_OK || inbound->trust_count == 0)
         return code;
+    code = flow_decryption_new(message, &inbound->decryption, err);
+    if (code != ERR_OK)
+        return code;
     flow_verification_args_init(&args, global->spool_folder);
     args.trusts = inbound->trusts;
     args.trust_count = inbound->trust_count;
@@ -63,6 +67,8 @@ flow_inbound_new(struct flow_message *message, struct err *err)
     args.leaf_policy = message->services->leaf_policy;
     args.spool_memory_bytes = global->spool_memory;
     args.limit_opaque_bytes = global->max_opaque;
+    args.decryption = inbound->decryption;
+    args.limit_enveloped_bytes = global->max_message;
     code = flow_verification_new(&args, message->header, &inbound->verification, err);
     if (code == ERR_OK)
         message->wants_body = flow_verification_wants_body(inbound->verification);
@@ -94,6 +100,7 @@ flow_inbound_free(struct flow_inbound **inbound)
         return;
     *inbound = NULL;
     flow_verification_free(&old->verification);
+    flow_decryption_free(&old->decryption);
     free(old->trusts);
     free(old);
 }
@@ -105,6 +112,15 @@ flow_inbound_write(struct flow_inbound *inbound, struct span piece, struct err *
     if (!inbound->verification)
         return ERR_OK;
     return flow_verification_write(inbound->verification, piece, err);
+}
+
+enum err_code
+flow_inbound_write_body(struct flow_inbound *inbound, struct stage *sink, struct err *err)
+{
+    if (inbound->decryption)
+        return flow_decryption_write_body(inbound->decryption, sink, err);
+    stage_free(&sink);
+    return err_set(err, ERR_BUG, "an inbound body without decryption");
 }
 
 uint64_t
@@ -134,10 +150,20 @@ inbound_severity(enum policy_disposition disposition)
     return 3;
 }
 
+/* The verdict that decides about the message, and that a reply shows. */
+static struct policy_verdict
+inbound_shown_verdict(const struct flow_verification_result *result)
+{
+    if (result->unproven)
+        return (struct policy_verdict){ .result = POLICY_RESULT_NONE, .reason = "not-decrypted" };
+    return result->verdict;
+}
+
 static void
 inbound_find_disposition(const struct flow_message *message,
                          const struct flow_verification_result *result)
 {
+    const struct policy_verdict verdict = inbound_shown_verdict(result);
     struct flow_inbound *inbound = message->inbound;
     bool first = true;
     size_t i;
@@ -145,7 +171,7 @@ inbound_find_disposition(const struct flow_message *message,
     inbound->disposition = POLICY_MARK;
     for (i = 0; i < message->count; i++) {
         const struct conf_rule *rule = message->recipients[i].rule;
-        enum policy_disposition one = policy_verdict_disposition(&result->verdict, rule);
+        enum policy_disposition one = policy_verdict_disposition(&verdict, rule);
 
         if (first || inbound_severity(one) > inbound_severity(inbound->disposition)) {
             inbound->disposition = one;
@@ -182,11 +208,12 @@ inbound_refuse(struct flow_message *message, const struct flow_verification_resu
                struct flow_answer *answer)
 {
     bool hold_back = message->inbound->disposition == POLICY_HOLD_BACK;
+    const struct policy_verdict verdict = inbound_shown_verdict(result);
+    const char *words = verdict.result == POLICY_RESULT_NONE ? "" : result->text;
     char text[600];
 
     snprintf(text, sizeof(text), "S/MIME verification: %s (%s)%s%s",
-             policy_result_name(result->verdict.result), result->verdict.reason,
-             result->text[0] ? ": " : "", result->text);
+             policy_result_name(verdict.result), verdict.reason, words[0] ? ": " : "", words);
     flow_reply_set(answer, hold_back ? 451 : 550, hold_back ? "4.7.1" : "5.7.1", text);
     message->outcome.action = hold_back ? "defer" : "refuse";
     message->outcome.result = hold_back ? "deferred" : "refused";
@@ -199,7 +226,8 @@ inbound_add_result(struct flow_message *message, const struct flow_verification_
     struct buf value = BUF_INIT(FLOW_RESULT_LIMIT_BYTES);
     enum err_code code;
 
-    if (result->verdict.result == POLICY_RESULT_NONE && !message->conf->global.result_none)
+    if (result->verdict.result == POLICY_RESULT_NONE && !message->conf->global.result_none &&
+        !flow_result_is_wanted(result))
         return ERR_OK;
     code = flow_result_format(message->services->authserv_id, result, &value, err);
     /* RFC 8601 5: above every field of the message, our own trace field included. */
@@ -221,6 +249,37 @@ inbound_open_budget(const struct flow_message *message, int64_t deadline_ms)
         budget->deadline_ms = deadline_ms;
 }
 
+static void
+inbound_note_decryption(struct flow_message *message)
+{
+    const struct flow_decryption *decryption = message->inbound->decryption;
+    struct flow_outcome *outcome = &message->outcome;
+
+    if (!decryption || flow_decryption_get(decryption) == FLOW_DECRYPTION_UNASKED)
+        return;
+    outcome->decrypt = "no";
+    if (flow_decryption_get(decryption) != FLOW_DECRYPTION_OPENED)
+        return;
+    outcome->decrypt = "yes";
+    outcome->action = "decrypt";
+    outcome->cipher = flow_decryption_cipher(decryption);
+}
+
+/* The edits of a message that goes on. The result stays on top of everything that is inserted. */
+static enum err_code
+inbound_edit(struct flow_message *message, const struct flow_verification_result *result,
+             struct err *err)
+{
+    const struct flow_decryption *decryption = message->inbound->decryption;
+    enum err_code code = flow_layers_edits(message, err);
+
+    if (code == ERR_OK)
+        code = inbound_add_result(message, result, err);
+    if (code == ERR_OK && decryption && flow_decryption_get(decryption) == FLOW_DECRYPTION_OPENED)
+        code = flow_decryption_edits(decryption, message->header, &message->edits, err);
+    return code;
+}
+
 static enum err_code
 inbound_verify(struct flow_message *message, struct flow_answer *answer, struct err *err)
 {
@@ -234,11 +293,12 @@ inbound_verify(struct flow_message *message, struct flow_answer *answer, struct 
     result = flow_verification_get(inbound->verification);
     inbound_find_disposition(message, result);
     inbound_note(message, result);
+    inbound_note_decryption(message);
     if (inbound->disposition == POLICY_REJECT || inbound->disposition == POLICY_HOLD_BACK) {
         inbound_refuse(message, result, answer);
         return ERR_OK;
     }
-    code = inbound_add_result(message, result, err);
+    code = inbound_edit(message, result, err);
     if (code == ERR_OK && inbound->disposition == POLICY_QUARANTINE) {
         snprintf(reason, sizeof(reason), "S/MIME verification: %s (%s)",
                  policy_result_name(result->verdict.result), result->verdict.reason);
@@ -267,6 +327,8 @@ flow_inbound_finish(struct flow_message *message, int64_t deadline_ms, struct fl
         code = inbound_verify(message, answer, &err);
         message->outcome.crypto_ms = clock_monotonic_ms() - start;
         message->outcome.has_crypto = true;
+    } else if (code == ERR_OK) {
+        code = flow_layers_edits(message, &err);
     }
     if (code == ERR_OK && clock_monotonic_ms() > deadline_ms)
         code = err_set_reason(&err, ERR_TEMP, "deadline", "verification took too long");

@@ -505,11 +505,13 @@ flow_message_write_body(struct flow_message *message, struct stage *sink, struct
     enum err_code code;
 
     message_check(message);
-    if (!message->outbound || !message->finished || message->ended || message->copies_wait) {
+    if ((!message->outbound && !message->inbound) || !message->finished || message->ended ||
+        message->copies_wait) {
         stage_free(&sink);
         return err_set(err, ERR_BUG, "there is no body to write");
     }
-    code = flow_outbound_write_body(message, sink, err);
+    code = message->outbound ? flow_outbound_write_body(message, sink, err)
+                             : flow_inbound_write_body(message->inbound, sink, err);
     message->outcome.crypto_ms += clock_monotonic_ms() - start;
     message->outcome.has_crypto = true;
     if (code != ERR_OK) {

@@ -161,6 +161,12 @@ outcome_smime(const struct flow_message *message, char *out)
 }
 
 static bool
+outcome_decrypt(const struct flow_message *message, char *out)
+{
+    return outcome_word(message->outcome.decrypt, out);
+}
+
+static bool
 outcome_forged(const struct flow_message *message, char *out)
 {
     return outcome_number(message->outcome.forged > 0, message->outcome.forged, out);
@@ -322,7 +328,8 @@ static const struct {
     { "dir", outcome_dir, false,
       "out (from us), in (to us), or copy (ours, on the listener for copies)" },
     { "action", outcome_action, false,
-      "pass, sign, encrypt, sign+encrypt, copies (that differ), verify, quarantine, refuse, "
+      "pass, sign, encrypt, sign+encrypt, copies (that differ), verify, decrypt, quarantine, "
+      "refuse, "
       "defer" },
     { "rule", outcome_rule, false,
       "name of the rule that decided; built-in when no rule of the file matched" },
@@ -347,6 +354,9 @@ static const struct {
     { "alg", outcome_alg, false, "content encryption" },
     { "digest", outcome_digest, false, "digest of the signature that was made" },
     { "format", outcome_format, false, "clear or opaque: the form of that signature" },
+    { "decrypt", outcome_decrypt, false,
+      "inbound: the message was to be decrypted, and was (yes) or was not (no); why not is told to "
+      "the debug log alone" },
     { "smime", outcome_smime, false, "the verdict, as in Authentication-Results" },
     { "signer", outcome_signer, false,
       "inbound: address in the signer's certificate; outbound: address that signed for the "

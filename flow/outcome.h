@@ -17,8 +17,8 @@ enum { FLOW_OUTCOME_DETAIL = 512 };
 
 /* Filled while the message goes through; words are static strings, NULL: no such field. */
 struct flow_outcome {
-    const char *action;   /* "pass", "sign", "encrypt", "sign+encrypt", "verify", "refuse", "defer",
-                             "quarantine" */
+    const char *action;   /* "pass", "sign", "encrypt", "sign+encrypt", "verify", "decrypt",
+                             "refuse", "defer", "quarantine" */
     const char *rule;     /* borrowed from the configuration */
     const char *result;   /* "ok", "refused", "deferred", "aborted", "failed" */
     const char *reason;   /* reason word */
@@ -29,6 +29,7 @@ struct flow_outcome {
     const char *person;   /* primary address of who really sent it; borrowed from the message */
     char dry_run[450];    /* sender_identity = log: what would have been done */
     const char *cipher, *digest, *format;
+    const char *decrypt; /* inbound: "yes", "no": it was to be decrypted, and was or was not */
     char signer[300]; /* inbound: identifier of the signer; outbound: address that signed when not
                          From */
     char detail[FLOW_OUTCOME_DETAIL]; /* our own errors, for the operator */

@@ -139,6 +139,20 @@ result_append_signer(struct buf *out, const struct flow_verification_signer *sig
     return code;
 }
 
+/* Of mail without a signature there is something to say only where it was to be decrypted. */
+static bool
+result_has_reason(const struct flow_verification_result *result)
+{
+    return result->verdict.result != POLICY_RESULT_NONE || flow_result_is_wanted(result);
+}
+
+bool
+flow_result_is_wanted(const struct flow_verification_result *result)
+{
+    return strcmp(result->verdict.reason, "not-signed") != 0 &&
+           strcmp(result->verdict.reason, "encrypted") != 0;
+}
+
 enum err_code
 flow_result_format(const char *authserv_id, const struct flow_verification_result *result,
                    struct buf *out, struct err *err)
@@ -153,7 +167,7 @@ flow_result_format(const char *authserv_id, const struct flow_verification_resul
         snprintf(method, sizeof(method), "smime=%s", name);
         code = buf_appendf(out, err, ";\n\t%s", method);
     }
-    if (code != ERR_OK || result->verdict.result == POLICY_RESULT_NONE)
+    if (code != ERR_OK || !result_has_reason(result))
         return code;
     if (result->verdict.result == POLICY_RESULT_PASS || !result->text[0])
         snprintf(comment, sizeof(comment), "%s", result->verdict.reason);

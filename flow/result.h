@@ -15,6 +15,9 @@
 
 enum { FLOW_RESULT_LIMIT_BYTES = 4096 };
 
+/* Is there more to say than that nothing is signed? What was to be decrypted is always told. */
+bool flow_result_is_wanted(const struct flow_verification_result *result);
+
 /* Appends the value (folded with LF, no leading space) to `out`. */
 ERR_CHECKED enum err_code flow_result_format(const char *authserv_id,
                                              const struct flow_verification_result *result,

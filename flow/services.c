@@ -9,6 +9,7 @@
 #include "flow/evidence.h"
 #include "flow/harvest.h"
 #include "flow/notice.h"
+#include "flow/rate.h"
 #include "flow/resolve.h"
 #include "flow/resubmission.h"
 
@@ -171,6 +172,21 @@ services_load_resubmission(struct flow_services *services, struct err *err)
     return code;
 }
 
+/* What was tried before a reload was tried. */
+static enum err_code
+services_load_rate(struct flow_services *services, struct err *err)
+{
+    struct flow_services *current = flow_services_get1();
+    enum err_code code = ERR_OK;
+
+    if (current)
+        services->decrypt_rate = flow_rate_add1(current->decrypt_rate);
+    else
+        code = flow_rate_new(&services->decrypt_rate, err);
+    flow_services_free(&current);
+    return code;
+}
+
 enum err_code
 flow_services_new(struct conf *conf, flow_services_complaint_fn *complain, void *context,
                   struct flow_services **out, struct err *err)
@@ -206,6 +222,8 @@ flow_services_new(struct conf *conf, flow_services_complaint_fn *complain, void 
         code = services_load_resubmission(services, err);
     if (code == ERR_OK)
         code = services_load_notices(services, &complaint, err);
+    if (code == ERR_OK)
+        code = services_load_rate(services, err);
     if (code != ERR_OK) {
         flow_services_free(&services);
         return code;
@@ -237,6 +255,7 @@ flow_services_free(struct flow_services **services)
     free(old->evidence_parts);
     flow_resubmission_free(&old->resubmission);
     flow_notice_free(&old->notices);
+    flow_rate_free(&old->decrypt_rate);
     directory_lookup_free(&old->lookup);
     flow_harvest_free(&old->harvest);
     for (i = 0; i < old->trust_count; i++)

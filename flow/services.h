@@ -18,6 +18,7 @@
 #include "pki/trust.h"
 
 struct flow_harvest;
+struct flow_rate;
 struct flow_resolve;
 struct flow_resubmission;
 struct flow_notices;
@@ -39,6 +40,7 @@ struct flow_services {
     char *evidence_parts;          /* what it is made of (flow/evidence.h) */
     struct flow_notices *notices;  /* templates of letters; NULL: there are none */
     struct flow_resubmission *resubmission; /* of the snapshot before, if it fits */
+    struct flow_rate *decrypt_rate;         /* attempts to decrypt: that of the snapshot before */
     struct pki_leaf_policy leaf_policy;
     char hostname[256];
     char authserv_id[256];

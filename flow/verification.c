@@ -1,8 +1,10 @@
-#include "flow/verification.h"
+#include "flow/verification_state.h"
 
 #include <stdlib.h>
 
 #include "flow/coding.h"
+#include "flow/decryption.h"
+#include "flow/layer.h"
 #include "flow/signer.h"
 #include "mime/split.h"
 
@@ -10,28 +12,6 @@ enum {
     VERIFICATION_SPOOL_MEMORY = 256 * 1024,
     VERIFICATION_LIMIT_OPAQUE = 64 * 1024 * 1024,
     VERIFICATION_RSA_BITS = 2048
-};
-
-struct flow_verification {
-    struct flow_verification_args args;
-    struct flow_verification_result result;
-    bool claimed;
-    bool broken; /* nothing more can be learnt from the body: structure_reason says why */
-    bool finished;
-
-    /* clear-signed */
-    struct mime_split *split;
-    struct smime_verify *verify;
-    struct stage *content;
-
-    /* CMS */
-    struct smime_detect *detect;
-    struct spool *spool;
-    struct stage *decoder;
-    uint64_t irregular;
-    bool too_large;
-
-    struct smime_verify_result smime;
 };
 
 void
@@ -43,6 +23,7 @@ flow_verification_args_init(struct flow_verification_args *args, const char *spo
         .spool_folder = spool_folder,
         .spool_memory_bytes = VERIFICATION_SPOOL_MEMORY,
         .limit_opaque_bytes = VERIFICATION_LIMIT_OPAQUE,
+        .depth = 1,
     };
 }
 
@@ -61,8 +42,8 @@ verification_break(struct flow_verification *verification, const char *reason)
 }
 
 /* It can be verified, but readers may see something else: neutral at best. */
-static void
-verification_doubt(struct flow_verification *verification, const char *reason)
+void
+flow_verification_doubt(struct flow_verification *verification, const char *reason)
 {
     if (!verification->result.structure_ambiguous && !verification->broken)
         verification->result.structure_reason = reason;
@@ -86,6 +67,30 @@ verification_sort(struct flow_verification *verification, enum err_code code,
 /* ---- the start ---------------------------------------------------------------------------------
  */
 
+/* What is signed: hashed, and looked into. */
+static enum err_code
+verification_take_content(void *context, struct span piece, struct err *err)
+{
+    struct flow_verification *verification = context;
+    enum err_code code =
+        verification->verify ? smime_verify_write(verification->verify, piece, err) : ERR_OK;
+
+    if (code == ERR_OK && !verification->verify && verification->args.content)
+        code = stage_write(verification->args.content, piece, err);
+    return code == ERR_OK ? flow_layer_write(verification->layer, piece, err) : code;
+}
+
+static enum err_code
+verification_start_layer(struct flow_verification *verification, struct err *err)
+{
+    enum err_code code =
+        flow_layer_new(&verification->args, &verification->result.from, &verification->layer, err);
+
+    return code == ERR_OK ? stage_sink_new(verification_take_content, verification,
+                                           &verification->content, err)
+                          : code;
+}
+
 static enum err_code
 verification_start_clear(struct flow_verification *verification, const struct mime_parameters *type,
                          enum flow_coding coding, struct err *err)
@@ -103,10 +108,10 @@ verification_start_clear(struct flow_verification *verification, const struct mi
     }
     /* RFC 2045 6.4: a multipart is never encoded; who decodes it sees other parts. */
     if (coding != FLOW_CODING_IDENTITY)
-        verification_doubt(verification, "ambiguous-encoding");
+        flow_verification_doubt(verification, "ambiguous-encoding");
     code = smime_verify_new(&verify, &verification->verify, err);
     if (code == ERR_OK)
-        code = smime_verify_stage_new(verification->verify, &verification->content, err);
+        code = verification_start_layer(verification, err);
     if (code != ERR_OK)
         return code;
     split.content = verification->content;
@@ -114,7 +119,24 @@ verification_start_clear(struct flow_verification *verification, const struct mi
     return verification_sort(verification, code, &found, "no-boundary", err);
 }
 
-/* Decoded octets: looked at, and kept for as long as they may be a signature we would read. */
+static bool
+verification_is_envelope(const struct flow_verification *verification)
+{
+    enum smime_content content = smime_detect_get(verification->detect)->content;
+
+    return content == SMIME_CONTENT_ENVELOPED || content == SMIME_CONTENT_AUTHENVELOPED;
+}
+
+/* How much of the object is worth keeping: what we would verify or decrypt. */
+static uint64_t
+verification_limit(const struct flow_verification *verification)
+{
+    if (!verification_is_envelope(verification))
+        return verification->args.limit_opaque_bytes;
+    return verification->args.decryption ? verification->args.limit_enveloped_bytes : 0;
+}
+
+/* Decoded octets: looked at, and kept for as long as they may be of use. */
 static enum err_code
 verification_keep(void *context, struct span piece, struct err *err)
 {
@@ -124,6 +146,11 @@ verification_keep(void *context, struct span piece, struct err *err)
 
     if (code != ERR_OK || verification->too_large)
         return code;
+    if (spool_size(verification->spool) + piece.n > verification_limit(verification)) {
+        verification->too_large = true;
+        spool_free(&verification->spool);
+        return ERR_OK;
+    }
     code = spool_write(verification->spool, piece, &found);
     if (code == ERR_LIMIT) {
         verification->too_large = true;
@@ -143,6 +170,8 @@ verification_start_cms(struct flow_verification *verification, enum flow_coding 
     struct stage *sink = NULL;
     enum err_code code;
 
+    if (spool.limit_bytes < verification->args.limit_enveloped_bytes)
+        spool.limit_bytes = verification->args.limit_enveloped_bytes;
     if (coding == FLOW_CODING_UNKNOWN) {
         verification_break(verification, "unknown-encoding");
         return ERR_OK;
@@ -155,6 +184,34 @@ verification_start_cms(struct flow_verification *verification, enum flow_coding 
     if (code == ERR_OK)
         code = flow_coding_decoder_new(coding, &verification->irregular, sink,
                                        &verification->decoder, err);
+    return code;
+}
+
+static bool
+verification_is_named(const struct mime_parameters *field, const char *parameter)
+{
+    static const char ending[] = ".p7m";
+    struct span name = field ? mime_parameter_find(field, parameter) : span_of(NULL, 0);
+
+    return name.n >= sizeof(ending) - 1 &&
+           span_equal_nocase(span_from(name, name.n - (sizeof(ending) - 1)), ending);
+}
+
+/* RFC 8551 3.2.1: some senders can write no other type. */
+static enum err_code
+verification_guess(const struct mime_header *header, const struct mime_parameters *type,
+                   bool *guessed, struct err *err)
+{
+    struct mime_parameters *disposition = NULL;
+    const char *doubt = NULL;
+    enum err_code code = ERR_OK;
+
+    if (strcmp(mime_parameter_value(type), "application/octet-stream") != 0)
+        return ERR_OK;
+    code = flow_coding_parse_field(header, "Content-Disposition", &disposition, &doubt, err);
+    *guessed = code == ERR_OK && (verification_is_named(type, "name") ||
+                                  verification_is_named(disposition, "filename"));
+    mime_parameter_free(&disposition);
     return code;
 }
 
@@ -175,11 +232,14 @@ verification_start(struct flow_verification *verification, const struct mime_hea
     verification->result.claim = smime_detect_claim(type);
     verification->claimed = verification->result.claim == SMIME_CLAIM_CLEAR_SIGNED ||
                             verification->result.claim == SMIME_CLAIM_CMS;
-    if (!verification->claimed)
+    if (!verification->claimed && verification->args.decryption && verification->args.depth == 1 &&
+        flow_decryption_wants_octet_stream(verification->args.decryption))
+        code = verification_guess(header, type, &verification->guessed, err);
+    if (code != ERR_OK || (!verification->claimed && !verification->guessed))
         goto out;
     if (doubt)
-        verification_doubt(verification, "ambiguous-header");
-    code = verification->result.claim == SMIME_CLAIM_CMS
+        flow_verification_doubt(verification, "ambiguous-header");
+    code = verification->guessed || verification->result.claim == SMIME_CLAIM_CMS
                ? verification_start_cms(verification, coding, err)
                : verification_start_clear(verification, type, coding, err);
 out:
@@ -192,14 +252,17 @@ flow_verification_new(const struct flow_verification_args *args, const struct mi
                       struct flow_verification **out, struct err *err)
 {
     struct flow_verification *verification = calloc(1, sizeof(*verification));
-    enum err_code code;
+    enum err_code code = ERR_OK;
 
     if (!verification)
         return err_set(err, ERR_NOMEM, "memory for verifying a message");
     verification->args = *args;
     verification->result.structure_ok = true;
     verification->result.structure_reason = "ok";
-    code = flow_from_load(header, &verification->result.from, err);
+    if (args->from)
+        verification->result.from = *args->from;
+    else
+        code = flow_from_load(header, &verification->result.from, err);
     if (code == ERR_OK)
         code = verification_start(verification, header, err);
     if (code != ERR_OK) {
@@ -226,6 +289,7 @@ flow_verification_free(struct flow_verification **verification)
     stage_free(&old->decoder);
     smime_detect_free(&old->detect);
     spool_free(&old->spool);
+    flow_layer_free(&old->layer);
     free(old);
 }
 
@@ -240,13 +304,29 @@ flow_verification_set_trusts(struct flow_verification *verification,
 bool
 flow_verification_wants_body(const struct flow_verification *verification)
 {
-    return verification->claimed && !verification->broken;
+    return (verification->claimed || verification->guessed) && !verification->broken;
 }
 
 uint64_t
 flow_verification_bytes(const struct flow_verification *verification)
 {
-    return verification->spool ? spool_size(verification->spool) : 0;
+    const struct flow_verification *inside =
+        verification->layer ? flow_layer_get(verification->layer) : NULL;
+
+    return (verification->spool ? spool_size(verification->spool) : 0) +
+           (inside ? flow_verification_bytes(inside) : 0);
+}
+
+bool
+flow_verification_is_claimed(const struct flow_verification *verification)
+{
+    return verification->claimed;
+}
+
+void
+flow_verification_set_sealed(struct flow_verification *verification)
+{
+    verification->args.decryption = NULL;
 }
 
 /* ---- the body ----------------------------------------------------------------------------------
@@ -278,9 +358,9 @@ verification_judge_split(struct flow_verification *verification)
     else if (!split->closed)
         verification_break(verification, "not-closed");
     else if (split->epilogue)
-        verification_doubt(verification, "epilogue");
+        flow_verification_doubt(verification, "epilogue");
     else if (split->ambiguous)
-        verification_doubt(verification, "ambiguous-structure");
+        flow_verification_doubt(verification, "ambiguous-structure");
 }
 
 /* The header of part two: *der is left empty when it is no signature. */
@@ -351,7 +431,6 @@ verification_finish_opaque(struct flow_verification *verification, struct err *e
         .spool = verification->spool,
         .limit_bytes = (size_t)verification->args.limit_opaque_bytes,
         .extra = verification->args.untrusted,
-        .content = verification->args.content,
     };
     struct err found = ERR_INIT;
     enum err_code code;
@@ -361,8 +440,11 @@ verification_finish_opaque(struct flow_verification *verification, struct err *e
         return ERR_OK;
     }
     code = spool_finish(verification->spool, err);
+    if (code == ERR_OK)
+        code = verification_start_layer(verification, err);
     if (code != ERR_OK)
         return code;
+    args.content = verification->content;
     code = smime_verify_opaque(&args, &verification->smime, &found);
     verification->result.smime = &verification->smime;
     return verification_sort(verification, code, &found,
@@ -370,7 +452,8 @@ verification_finish_opaque(struct flow_verification *verification, struct err *e
 }
 
 static enum err_code
-verification_finish_cms(struct flow_verification *verification, bool *encrypted, struct err *err)
+verification_finish_cms(struct flow_verification *verification, const char **envelope,
+                        struct err *err)
 {
     const struct smime_detect_result *found;
     enum err_code code = stage_finish(verification->decoder, err);
@@ -382,72 +465,82 @@ verification_finish_cms(struct flow_verification *verification, bool *encrypted,
     found = smime_detect_get(verification->detect);
     verification->result.content = found->content;
     if (verification->irregular > 0)
-        verification_doubt(verification, "ambiguous-encoding");
-    if (found->content == SMIME_CONTENT_ENVELOPED ||
-        found->content == SMIME_CONTENT_AUTHENVELOPED) {
-        *encrypted = found->complete;
+        flow_verification_doubt(verification, "ambiguous-encoding");
+    if (verification_is_envelope(verification)) {
+        *envelope = found->complete ? "encrypted" : NULL;
         if (!found->complete)
             verification_break(verification, "malformed-cms");
+        if (found->complete && verification->args.decryption)
+            return flow_verification_open(verification, envelope, err);
         return ERR_OK;
     }
-    return verification_finish_opaque(verification, err);
+    return verification->guessed ? ERR_OK : verification_finish_opaque(verification, err);
 }
 
 /* ---- the verdict -------------------------------------------------------------------------------
  */
 
-static enum err_code
-verification_decide(struct flow_verification *verification, bool encrypted, struct err *err)
+void
+flow_verification_judge(struct flow_verification *verification, const char *envelope)
 {
     struct flow_verification_result *result = &verification->result;
     struct policy_signer_facts signers[SMIME_VERIFY_LIMIT_SIGNERS];
     struct policy_verdict_facts facts = {
         .claimed = verification->claimed,
-        .encrypted = encrypted,
+        .envelope = envelope,
         .from_fields = result->from.fields,
         .from_mailboxes = result->from.mailboxes,
         .from_irregular = result->from.irregular,
+        .micalg_mismatch = result->smime && verification->smime.micalg_mismatch,
+        .structure_ok = result->structure_ok,
+        .structure_ambiguous = result->structure_ambiguous,
+        .structure_reason = result->structure_reason,
         .signers = signers,
     };
-    enum err_code code;
-    size_t i;
+
+    for (; facts.count < result->count && facts.count < SMIME_VERIFY_LIMIT_SIGNERS; facts.count++)
+        flow_signer_facts(&result->signers[facts.count], &signers[facts.count]);
+    policy_verdict_decide(&facts, &result->verdict);
+    flow_signer_describe(result);
+}
+
+static enum err_code
+verification_decide(struct flow_verification *verification, const char *envelope, struct err *err)
+{
+    struct flow_verification_result *result = &verification->result;
+    enum err_code code = ERR_OK;
 
     if (result->smime && !verification->broken && strcmp(verification->smime.reason, "ok") != 0)
         verification_break(verification, verification->smime.reason);
-    if (result->smime) {
+    if (result->smime)
         code = flow_signer_load(&verification->args, result->smime, result, err);
-        if (code != ERR_OK)
-            return code;
-        facts.micalg_mismatch = verification->smime.micalg_mismatch;
-    }
-    for (i = 0; i < result->count && i < SMIME_VERIFY_LIMIT_SIGNERS; i++)
-        flow_signer_facts(&result->signers[i], &signers[i]);
-    facts.count = i;
-    facts.structure_ok = result->structure_ok;
-    facts.structure_ambiguous = result->structure_ambiguous;
-    facts.structure_reason = result->structure_reason;
-    policy_verdict_decide(&facts, &result->verdict);
-    flow_signer_describe(result);
-    return ERR_OK;
+    if (code == ERR_OK)
+        flow_verification_judge(verification, envelope);
+    return code;
 }
 
 enum err_code
 flow_verification_finish(struct flow_verification *verification, struct err *err)
 {
-    bool encrypted = false;
+    const char *envelope = NULL;
     enum err_code code = ERR_OK;
 
     if (verification->finished)
         return err_set(err, ERR_BUG, "a verification is finished once");
     verification->finished = true;
-    if (verification->claimed && !verification->broken)
+    verification->count = &verification->result;
+    if (flow_verification_wants_body(verification))
         code = verification->split ? verification_finish_clear(verification, err)
-                                   : verification_finish_cms(verification, &encrypted, err);
-    return code == ERR_OK ? verification_decide(verification, encrypted, err) : code;
+                                   : verification_finish_cms(verification, &envelope, err);
+    if (code == ERR_OK)
+        code = verification_decide(verification, envelope, err);
+    if (code == ERR_OK && verification->layer && verification->result.smime)
+        code = flow_verification_finish_layer(verification, err);
+    return code;
 }
 
 const struct flow_verification_result *
 flow_verification_get(const struct flow_verification *verification)
 {
-    return &verification->result;
+    return verification->count ? verification->count : &verification->result;
 }

@@ -8,14 +8,25 @@
  * - clear-signed: mime/split feeds smime/verify, so that digests run over the exact bytes of part
  *   one while they pass; nothing is kept but the signature part;
  * - CMS: transfer decoding into a spool; smime/detect says what it really is; opaque signatures are
- *   then verified within limit_opaque_bytes, enveloped objects are only named.
+ *   then verified within limit_opaque_bytes. Enveloped objects are only named and not kept, unless
+ *   `decryption` is given: then what is inside is looked at.
+ *
+ * Layers. What is inside a signature or an opened envelope is looked at in the same way, at most
+ * FLOW_VERIFICATION_LAYERS deep (flow/layer). One envelope is opened per message: the outermost one
+ * that is the root, or, where the rules say so, the whole content of signatures that all passed.
+ * Which layer counts:
+ *
+ * - of signatures in signatures, the outermost; the others are only reported;
+ * - of an envelope that stays closed, what is around it: nothing (none), or the signature;
+ * - of an envelope that was opened, the signature inside; there is none: none, or neutral where a
+ *   signature was around it, since who signs octets that he cannot read has signed no text.
  *
  * At the end each signer is asked four questions, each by the part of the house that knows:
  * signature (smime/), leaf and path with revocation (pki/), and identity (is the mailbox of From in
  * his certificate?). policy/verdict makes one word and one reason of it.
  *
- * Holds: the signature part (at most 2 MiB encoded) or the spool of one CMS object. Never holds
- * clear-signed content. One thread at a time.
+ * Holds, per layer: the signature part (at most 2 MiB encoded) or the spool of one CMS object.
+ * Never holds clear-signed content. One thread at a time.
  */
 #ifndef FLOW_VERIFICATION_H
 #define FLOW_VERIFICATION_H
@@ -26,6 +37,10 @@
 #include "policy/verdict.h"
 #include "smime/detect.h"
 #include "smime/verify.h"
+
+struct flow_decryption;
+
+enum { FLOW_VERIFICATION_LAYERS = 4 };
 
 struct flow_verification_args {
     /* Trust sets; the path must hold in every one of them (recipients whose rules name different
@@ -50,6 +65,12 @@ struct flow_verification_args {
     const char *spool_folder; /* as in util/spool.h; borrowed until free */
     size_t spool_memory_bytes;
     uint64_t limit_opaque_bytes; /* a larger CMS object is permerror, too-large */
+    /* The message's attempt to decrypt, borrowed until free; NULL: what is encrypted stays so. Its
+     * CMS object may have limit_enveloped_bytes. */
+    struct flow_decryption *decryption;
+    uint64_t limit_enveloped_bytes;
+    unsigned depth;               /* 1: the message itself */
+    const struct flow_from *from; /* of the message, for what is inside it; NULL: of `header` */
     struct stage *content; /* gets what is inside an opaque signature, whatever the verdict; may be
                               NULL; borrowed, not finished */
 };
@@ -77,6 +98,7 @@ struct flow_verification_result {
     enum smime_claim claim;
     enum smime_content content; /* CMS: what it is; SMIME_CONTENT_UNKNOWN otherwise */
     struct flow_from from;
+    bool unproven; /* it was decrypted, and nothing says that it is what the sender wrote */
     bool structure_ok, structure_ambiguous;
     const char *structure_reason; /* reason word when one of these two is wrong, else "ok" */
     struct flow_verification_signer *signers;
@@ -112,9 +134,26 @@ ERR_CHECKED enum err_code flow_verification_write(struct flow_verification *veri
 ERR_CHECKED enum err_code flow_verification_finish(struct flow_verification *verification,
                                                    struct err *err);
 
-/* Valid after finish; borrowed until free. */
+/* The layer that counts. Valid after finish; borrowed until free. */
 const struct flow_verification_result *
 flow_verification_get(const struct flow_verification *verification);
+
+/* One layer for the log and for people; static words. */
+struct flow_verification_layer {
+    const char *kind;  /* "clear-signed", "opaque-signed", "enveloped", "auth-enveloped", "cms" */
+    const char *state; /* signed: the word of a verdict; enveloped: "sealed", "opened" */
+    const char *reason;
+    bool counts;
+};
+
+/* From the outside in; valid after finish. *too_deep: there are more. Returns how many. */
+size_t flow_verification_layers(const struct flow_verification *verification,
+                                struct flow_verification_layer out[FLOW_VERIFICATION_LAYERS],
+                                bool *too_deep);
+
+/* For flow/layer: does the header say that it is S/MIME; leave closed what is encrypted. */
+bool flow_verification_is_claimed(const struct flow_verification *verification);
+void flow_verification_set_sealed(struct flow_verification *verification);
 
 /* Octets held now: heap and spool. */
 uint64_t flow_verification_bytes(const struct flow_verification *verification);

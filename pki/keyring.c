@@ -362,3 +362,46 @@ pki_keyring_find(const struct pki_keyring *keyring, const struct pki_keyring_que
     *out = best;
     return ERR_OK;
 }
+
+/* The newer pair before the older ones; the oldest one is left out where there is no room. */
+static void
+list_add(struct pki_key_list *list, const struct pki_key *key)
+{
+    size_t at = list->count;
+
+    while (at > 0 && is_better(key, list->list[at - 1]))
+        at--;
+    if (at == PKI_KEY_LIST)
+        return;
+    if (list->count < PKI_KEY_LIST)
+        list->count++;
+    memmove(&list->list[at + 1], &list->list[at], (list->count - at - 1) * sizeof list->list[0]);
+    list->list[at] = key;
+}
+
+enum err_code
+pki_keyring_find_history(const struct pki_keyring *keyring, const char *address,
+                         const struct pki_leaf_policy *policy, struct pki_key_list *out,
+                         struct err *err)
+{
+    char formatted[MIME_ADDRESS_SIZE];
+    struct pki_answer answer;
+    enum err_code code = mime_address_format(span_str(address), formatted, err);
+
+    out->count = 0;
+    if (code != ERR_OK)
+        return code;
+    fold(formatted);
+    for (size_t i = place_find(keyring, formatted);
+         i < keyring->place_count && strcmp(keyring->places[i].address, formatted) == 0; i++) {
+        const struct pki_key *key = &keyring->keys[keyring->places[i].key];
+        time_t then = pki_certificate_get(key->certificate)->not_before;
+
+        pki_certificate_check(key->certificate, PKI_USE_ENCRYPT, address, then, policy, &answer);
+        enum pki_reason reason = pki_reason_find(answer.reason);
+        if (reason != PKI_REASON_CERT_WRONG_USAGE && reason != PKI_REASON_CERT_WRONG_ADDRESS &&
+            reason != PKI_REASON_CERT_IS_CA)
+            list_add(out, key);
+    }
+    return ERR_OK;
+}

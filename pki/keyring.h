@@ -25,6 +25,13 @@ struct pki_key {
     struct pki_contexts *contexts; /* of pkey, prepared (pki/context.h); NULL: none are kept */
 };
 
+enum { PKI_KEY_LIST = 32 };
+
+struct pki_key_list {
+    const struct pki_key *list[PKI_KEY_LIST]; /* borrowed from the keyring */
+    size_t count;
+};
+
 /* Told about every file that was left out: unsafe mode, unparsable, key and certificate do not fit.
  */
 typedef void pki_keyring_complaint_fn(void *context, const char *file, const char *text);
@@ -55,6 +62,14 @@ ERR_CHECKED enum err_code pki_keyring_find(const struct pki_keyring *keyring,
                                            const struct pki_keyring_question *question,
                                            const struct pki_key **out, struct pki_answer *why,
                                            struct err *err);
+
+/* The pairs that mail for the address may be encrypted to, whatever their age and strength: expired
+ * and weak keys still open old mail. Not those whose certificate is for signing alone. The
+ * newest first, at most PKI_KEY_LIST. ERR_PERM: no address. None is ERR_OK and a count of 0. */
+ERR_CHECKED enum err_code pki_keyring_find_history(const struct pki_keyring *keyring,
+                                                   const char *address,
+                                                   const struct pki_leaf_policy *policy,
+                                                   struct pki_key_list *out, struct err *err);
 
 /* Reads one pair from PEM files (smimectl --key/--cert/--chain); either of the last two may be NULL
  * when the key's file holds them. Their modes are not looked at: somebody named them on a command

@@ -44,6 +44,9 @@ static const struct conf_rule builtin = {
     .on_none = CONF_ON_MARK,
     .on_temperror = CONF_ON_MARK,
     .report = CONF_KIND_UNSIGNED,
+    .decrypt = false,
+    .decrypt_unsigned = CONF_DECRYPT_UNSIGNED_REFUSE,
+    .protected_headers = CONF_PROTECTED_IGNORE,
 };
 
 const char policy_rule_open[] = "open", policy_rule_unknown[] = "unknown";

@@ -140,8 +140,8 @@ policy_verdict_decide(const struct policy_verdict_facts *facts, struct policy_ve
     bool from_usable;
 
     *out = (struct policy_verdict){ .result = POLICY_RESULT_NONE, .reason = "not-signed" };
-    if (facts->encrypted) {
-        out->reason = "encrypted";
+    if (facts->envelope) {
+        out->reason = facts->envelope;
         return;
     }
     if (!facts->claimed)

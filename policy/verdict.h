@@ -46,8 +46,9 @@ struct policy_signer_facts {
 };
 
 struct policy_verdict_facts {
-    bool claimed;                 /* the root entity says it is S/MIME signed */
-    bool encrypted;               /* root is a complete enveloped object: not opened here */
+    bool claimed; /* the root entity says it is S/MIME signed */
+    /* It is a complete enveloped object: what became of it, a reason word. NULL: it is none. */
+    const char *envelope;
     bool structure_ok;            /* CMS could be read, multipart/signed has two parts, ... */
     bool structure_ambiguous;     /* readers may see different signed bytes */
     const char *structure_reason; /* reason word when one of the two above is wrong */

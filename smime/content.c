@@ -62,6 +62,11 @@ struct cipher {
 struct smime_content_stream {
     EVP_CIPHER_CTX *context;
     struct stage *plain;
+    /* CBC: the last block is held back, since it holds the padding. Its size; 0: AEAD. */
+    size_t block_bytes;
+    unsigned char block[EVP_MAX_BLOCK_LENGTH];
+    size_t block_n;
+    size_t rest;      /* CBC: octets of an unfinished block */
     size_t tag_bytes; /* the last octets are the tag: held back; 0: it came with the mac */
     unsigned char tag[TAG_MAX];
     size_t tag_n;
@@ -195,8 +200,11 @@ start(struct smime_content_stream *stream, const struct smime_content_args *args
     unsigned char tag[TAG_MAX];
     if (context == NULL || EVP_DecryptInit_ex(context, cipher->row->get(), NULL, NULL, NULL) <= 0)
         return false;
-    if (!cipher->row->aead)
-        return EVP_DecryptInit_ex(context, NULL, NULL, key, cipher->iv.p) > 0;
+    if (!cipher->row->aead) {
+        stream->block_bytes = cipher->row->iv_bytes;
+        return EVP_DecryptInit_ex(context, NULL, NULL, key, cipher->iv.p) > 0 &&
+               EVP_CIPHER_CTX_set_padding(context, 0) > 0;
+    }
     if (EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_IVLEN, NONCE_AEAD, NULL) <= 0 ||
         EVP_DecryptInit_ex(context, NULL, NULL, key, cipher->iv.p) <= 0)
         return false;
@@ -242,21 +250,40 @@ smime_content_free(struct smime_content_stream **stream)
     if (stream == NULL || *stream == NULL)
         return;
     EVP_CIPHER_CTX_free((*stream)->context);
-    OPENSSL_cleanse((*stream)->out, sizeof((*stream)->out));
+    OPENSSL_cleanse(*stream, sizeof(**stream));
     free(*stream);
     *stream = NULL;
+}
+
+/* All but the last block of what was decrypted so far. */
+static enum err_code
+write_blocks(struct smime_content_stream *stream, struct span plain, struct err *err)
+{
+    size_t keep = stream->block_bytes;
+    enum err_code code = ERR_OK;
+    if (keep == 0)
+        return stage_write(stream->plain, plain, err);
+    if (stream->block_n > 0)
+        code = stage_write(stream->plain, span_of(stream->block, stream->block_n), err);
+    if (code == ERR_OK && plain.n > keep)
+        code = stage_write(stream->plain, span_of(plain.p, plain.n - keep), err);
+    memcpy(stream->block, plain.p + plain.n - keep, keep);
+    stream->block_n = keep;
+    return code;
 }
 
 static enum err_code
 write_plain(struct smime_content_stream *stream, struct span piece, struct err *err)
 {
+    if (stream->block_bytes > 0)
+        stream->rest = (stream->rest + piece.n) % stream->block_bytes;
     while (piece.n > 0) {
         int in = piece.n < PIECE_BYTES ? (int)piece.n : PIECE_BYTES;
         int n = 0;
         if (EVP_DecryptUpdate(stream->context, stream->out, &n, piece.p, in) <= 0)
             return smime_content_fail(err);
         if (n > 0) {
-            enum err_code code = stage_write(stream->plain, span_of(stream->out, (size_t)n), err);
+            enum err_code code = write_blocks(stream, span_of(stream->out, (size_t)n), err);
             if (code != ERR_OK)
                 return code;
         }
@@ -287,10 +314,39 @@ smime_content_write(struct smime_content_stream *stream, struct span piece, stru
     return ERR_OK;
 }
 
+/* How many octets of the last block are padding; 0: it is none. Time and memory accesses do not
+ * depend on the block (RFC 5652 6.3). */
+static size_t
+get_padding(const struct smime_content_stream *stream)
+{
+    size_t size = stream->block_bytes;
+    unsigned padding = stream->block[size - 1];
+    unsigned bad = ((padding - 1u) | ((unsigned)size - padding)) >> 31;
+    for (size_t i = 0; i < size; i++) {
+        unsigned inside = ((unsigned)(size - 1 - i) - padding) >> 31; /* 1: of the padding */
+        bad |= (0u - inside) & (stream->block[i] ^ padding);
+    }
+    unsigned good = ((bad | (0u - bad)) >> 31) ^ 1u;
+    return padding & (0u - good);
+}
+
+static enum err_code
+finish_blocks(struct smime_content_stream *stream, struct err *err)
+{
+    if (stream->block_n == 0 || stream->rest > 0)
+        return smime_content_fail(err);
+    size_t padding = get_padding(stream);
+    enum err_code code =
+        stage_write(stream->plain, span_of(stream->block, stream->block_bytes - padding), err);
+    return code == ERR_OK && padding == 0 ? smime_content_fail(err) : code;
+}
+
 enum err_code
 smime_content_finish(struct smime_content_stream *stream, struct err *err)
 {
     int n = 0;
+    if (stream->block_bytes > 0)
+        return finish_blocks(stream, err);
     if (stream->tag_n != stream->tag_bytes ||
         (stream->tag_bytes > 0 && EVP_CIPHER_CTX_ctrl(stream->context, EVP_CTRL_AEAD_SET_TAG,
                                                       (int)stream->tag_n, stream->tag) <= 0) ||

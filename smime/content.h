@@ -5,7 +5,8 @@
  * AES-CBC, AES-GCM and ChaCha20-Poly1305; 3DES because archives and old mail programs are full of
  * it, and it is called weak. Not RC2, whose key may have 40 bits. What is written before `finish`
  * said ERR_OK is worth nothing: with CBC it never was authentic, with AEAD the tag is checked at
- * the end. Holds one piece. Belongs to one thread.
+ * the end. The padding of CBC is looked at in constant time, and what came before it has been
+ * written either way. Holds one piece. Belongs to one thread.
  */
 #ifndef SMIME_CONTENT_H
 #define SMIME_CONTENT_H

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
 
 #include "pki/crypto.h"
 #include "smime/content.h"
@@ -13,7 +14,7 @@
 enum {
     PIECE_BYTES = 64 * 1024,
     LIMIT_FIELD = 1024 * 1024, /* one RecipientInfo; key agreement with everybody in one is large */
-    LIMIT_CANDIDATES = 8       /* RecipientInfos for keys of ours that are kept */
+    LIMIT_RECIPIENTS = 4 * 1024 * 1024 /* all that are kept */
 };
 
 /* A field of the object, kept. */
@@ -22,20 +23,33 @@ struct kept {
     bool there;
 };
 
+/* The RecipientInfo for one of an owner's keys. */
 struct candidate {
     struct buf bytes;
-    const struct pki_key *key;
+    const struct pki_key *key; /* NULL: none was found */
+    const struct pki_key *any; /* some key of the owner, where work is done for nothing */
 };
 
-struct decrypt {
-    const struct smime_decrypt_args *args;
-    struct candidate candidates[LIMIT_CANDIDATES];
-    size_t count;
+struct smime_decrypt {
+    struct smime_decrypt_args args;
+    struct candidate candidates[SMIME_DECRYPT_LIMIT_OWNERS];
+    size_t count;  /* owners */
+    size_t held;   /* octets of candidates */
     bool openable; /* some RecipientInfo is of a kind that certificates open */
     struct kept algorithm, attributes, mac;
+    struct smime_cipher_facts cipher;
+    unsigned char cek[SMIME_CONTENT_KEY];
     struct smime_content_stream *stream;
-    struct err failed; /* what the cryptography said: told at the end */
+    struct smime_decrypt_result result;
+    bool failed; /* told at the end of the content */
+    const char *reason;
 };
+
+/* AES-256-CBC with an IV of zeros, in the place of an algorithm that we cannot do. */
+static const unsigned char stand_in[] = { 0x30, 0x1d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
+                                          0x65, 0x03, 0x04, 0x01, 0x2a, 0x04, 0x10, 0,
+                                          0,    0,    0,    0,    0,    0,    0,    0,
+                                          0,    0,    0,    0,    0,    0,    0 };
 
 static enum err_code
 keep(struct kept *kept, struct span element, struct err *err)
@@ -44,32 +58,38 @@ keep(struct kept *kept, struct span element, struct err *err)
     return buf_append(&kept->bytes, element, err);
 }
 
-/* A RecipientInfo is for at most one of our keys; which of several RecipientInfos comes first is
- * the sender's choice. */
+/* A RecipientInfo is for at most one of an owner's keys; which of several RecipientInfos comes
+ * first is the sender's choice. */
 static enum err_code
-on_recipient(struct decrypt *decrypt, struct span element, struct err *err)
+on_recipient(struct smime_decrypt *decrypt, struct span element, struct err *err)
 {
+    const struct smime_decrypt_args *args = &decrypt->args;
     struct smime_recipient ignored;
-    if (smime_recipient_is_known(element))
-        decrypt->openable = true;
-    if (decrypt->count == LIMIT_CANDIDATES)
+    enum err_code code = ERR_OK;
+    if (!smime_recipient_is_known(element))
         return ERR_OK;
-    for (size_t i = 0; i < decrypt->args->count; i++) {
-        const struct pki_key *key = decrypt->args->keys[i];
-        if (!smime_recipient_find(element, key->certificate, &ignored))
+    decrypt->openable = true;
+    for (size_t i = 0; code == ERR_OK && i < args->count; i++) {
+        struct candidate *candidate = &decrypt->candidates[args->owners ? args->owners[i] : 0];
+        if (candidate->key != NULL ||
+            !smime_recipient_find(element, args->keys[i]->certificate, &ignored))
             continue;
-        struct candidate *candidate = &decrypt->candidates[decrypt->count++];
-        candidate->key = key;
-        buf_init(&candidate->bytes, LIMIT_FIELD);
-        return buf_append(&candidate->bytes, element, err);
+        if (decrypt->held + element.n > LIMIT_RECIPIENTS)
+            return err_set_reason(err, ERR_LIMIT, "too-large",
+                                  "CMS: RecipientInfos of more than "
+                                  "%d octets",
+                                  LIMIT_RECIPIENTS);
+        candidate->key = args->keys[i];
+        decrypt->held += element.n;
+        code = buf_append(&candidate->bytes, element, err);
     }
-    return ERR_OK;
+    return code;
 }
 
 static enum err_code
 on_field(void *context, enum smime_field field, struct span element, struct err *err)
 {
-    struct decrypt *decrypt = context;
+    struct smime_decrypt *decrypt = context;
     switch (field) {
     case SMIME_FIELD_RECIPIENT:
         return on_recipient(decrypt, element, err);
@@ -111,7 +131,7 @@ read_spool(const struct spool *spool, const struct smime_structure_args *args,
 }
 
 static enum err_code
-read_structure(struct decrypt *decrypt, struct smime_structure_result *found, struct err *err)
+read_structure(struct smime_decrypt *decrypt, struct smime_structure_result *found, struct err *err)
 {
     const struct smime_structure_args args = {
         .wanted = 1u << SMIME_FIELD_RECIPIENT | 1u << SMIME_FIELD_CONTENT_ALGORITHM |
@@ -120,7 +140,7 @@ read_structure(struct decrypt *decrypt, struct smime_structure_result *found, st
         .field = on_field,
         .context = decrypt,
     };
-    enum err_code code = read_spool(decrypt->args->spool, &args, found, err);
+    enum err_code code = read_spool(decrypt->args.spool, &args, found, err);
     if (code == ERR_LIMIT)
         return ERR_LIMIT;
     if (code == ERR_OK && found->content != SMIME_CONTENT_ENVELOPED &&
@@ -129,43 +149,76 @@ read_structure(struct decrypt *decrypt, struct smime_structure_result *found, st
     return code;
 }
 
-/* The content key of the first candidate that can be opened. What the cryptography refuses is noted
- * and the work goes on with a random key, so that every failure ends in the same place. */
-static enum err_code
-get_key(struct decrypt *decrypt, size_t key_bytes, unsigned char *cek,
-        struct smime_decrypt_result *result, struct err *err)
+/* One reason, the first; what is wrong is told at the end of the content. */
+static void
+fail(struct smime_decrypt *decrypt, const char *reason)
 {
+    if (!decrypt->failed)
+        decrypt->reason = reason;
+    decrypt->failed = true;
+}
+
+/* The content key for one owner. What the cryptography refuses is noted and the work goes on with a
+ * random key, so that every failure ends in the same place. */
+static enum err_code
+get_one(struct smime_decrypt *decrypt, const struct candidate *candidate, unsigned char *cek,
+        struct err *err)
+{
+    size_t key_bytes = decrypt->cipher.key_bytes;
+    struct smime_recipient recipient;
     struct err why = ERR_INIT;
-    for (size_t i = 0; i < decrypt->count; i++) {
-        const struct candidate *candidate = &decrypt->candidates[i];
-        struct smime_recipient recipient;
-        if (!smime_recipient_find(buf_span(&candidate->bytes), candidate->key->certificate,
-                                  &recipient))
-            return err_set(err, ERR_BUG, "a RecipientInfo changed");
-        err_reset(&why);
-        enum err_code code =
-            smime_recipient_get(&recipient, candidate->key->pkey, cek, key_bytes, &why);
-        if (code == ERR_PERM && strcmp(why.reason, "unsupported-algorithm") == 0)
-            continue;
-        if (code != ERR_OK && code != ERR_PERM)
-            return err_set_reason(err, code, why.reason, "%s", why.text);
-        if (code == ERR_PERM)
-            decrypt->failed = why;
-        result->key = candidate->key;
+    enum err_code code;
+    if (candidate->key == NULL || decrypt->args.refused)
+        return smime_recipient_get_random(candidate->any->pkey, cek, key_bytes, err);
+    if (!smime_recipient_find(buf_span(&candidate->bytes), candidate->key->certificate, &recipient))
+        return err_set(err, ERR_BUG, "a RecipientInfo changed");
+    code = smime_recipient_get(&recipient, candidate->key->pkey, cek, key_bytes, &why);
+    if (code != ERR_OK && code != ERR_PERM)
+        return err_set_reason(err, code, why.reason, "%s", why.text);
+    if (code == ERR_OK || strcmp(why.reason, "unsupported-algorithm") != 0)
+        decrypt->result.key_used = true;
+    if (code == ERR_OK)
         return ERR_OK;
+    fail(decrypt, why.reason);
+    if (decrypt->result.key_used)
+        return ERR_OK;
+    if (!decrypt->args.quiet)
+        return err_set_reason(err, ERR_PERM, why.reason, "%s", why.text);
+    return smime_recipient_get_random(candidate->any->pkey, cek, key_bytes, err);
+}
+
+/* Every owner's RecipientInfo has to hold the same key. */
+static enum err_code
+get_key(struct smime_decrypt *decrypt, struct err *err)
+{
+    unsigned char cek[SMIME_CONTENT_KEY];
+    size_t key_bytes = decrypt->cipher.key_bytes;
+    bool differ = false;
+    enum err_code code = get_one(decrypt, &decrypt->candidates[0], decrypt->cek, err);
+    decrypt->result.key = decrypt->candidates[0].key;
+    for (size_t i = 1; code == ERR_OK && i < decrypt->count; i++) {
+        code = get_one(decrypt, &decrypt->candidates[i], cek, err);
+        if (code == ERR_OK)
+            differ |= CRYPTO_memcmp(cek, decrypt->cek, key_bytes) != 0;
     }
-    return err_set_reason(err, ERR_PERM, why.reason, "%s", why.text);
+    OPENSSL_cleanse(cek, sizeof(cek));
+    if (code == ERR_OK && differ) {
+        fail(decrypt, "decrypt-failed");
+        if (RAND_priv_bytes(decrypt->cek, (int)sizeof(decrypt->cek)) != 1)
+            return pki_crypto_fail(err, ERR_TEMP, "no random numbers");
+    }
+    return code;
 }
 
 static enum err_code
 on_content(void *context, struct span piece, struct err *err)
 {
-    struct decrypt *decrypt = context;
+    struct smime_decrypt *decrypt = context;
     return smime_content_write(decrypt->stream, piece, err);
 }
 
-static enum err_code
-read_content(struct decrypt *decrypt, struct span cek, struct stage *plain, struct err *err)
+enum err_code
+smime_decrypt_write(struct smime_decrypt *decrypt, struct stage *plain, struct err *err)
 {
     struct span attributes = buf_span(&decrypt->attributes.bytes);
     struct span element = buf_span(&decrypt->mac.bytes);
@@ -175,85 +228,183 @@ read_content(struct decrypt *decrypt, struct span cek, struct stage *plain, stru
         return ERR_PERM;
     const struct smime_content_args args = {
         .algorithm = buf_span(&decrypt->algorithm.bytes),
-        .key = cek,
+        .key = span_of(decrypt->cek, decrypt->cipher.key_bytes),
         .auth_attributes = decrypt->attributes.there ? attributes : span_of(NULL, 0),
         .mac = mac.contents,
         .plain = plain,
     };
     const struct smime_structure_args reading = { .content = on_content, .context = decrypt };
+    pki_crypto_reset();
     enum err_code code = smime_content_new(&args, &decrypt->stream, err);
     if (code == ERR_OK)
-        code = read_spool(decrypt->args->spool, &reading, &found, err);
+        code = read_spool(decrypt->args.spool, &reading, &found, err);
     if (code == ERR_OK)
         code = smime_content_finish(decrypt->stream, err);
-    if (code == ERR_OK && decrypt->failed.code != ERR_OK)
+    if (code == ERR_OK && decrypt->failed)
         code = smime_content_fail(err);
+    smime_content_free(&decrypt->stream);
+    pki_crypto_reset();
     return code;
+}
+
+/* The work of decryption goes on with another algorithm, and fails at its end. */
+static enum err_code
+use_stand_in(struct smime_decrypt *decrypt, struct err *err)
+{
+    fail(decrypt, "unsupported-algorithm");
+    buf_reset(&decrypt->algorithm.bytes);
+    decrypt->attributes.there = decrypt->mac.there = false;
+    enum err_code code =
+        buf_append(&decrypt->algorithm.bytes, span_of(stand_in, sizeof(stand_in)), err);
+    return code != ERR_OK
+               ? code
+               : smime_content_find(buf_span(&decrypt->algorithm.bytes), &decrypt->cipher, err);
+}
+
+static enum err_code
+check_cipher(struct smime_decrypt *decrypt, const struct smime_structure_result *found,
+             struct err *err)
+{
+    struct err why = ERR_INIT;
+    enum err_code code =
+        smime_content_find(buf_span(&decrypt->algorithm.bytes), &decrypt->cipher, &why);
+    /* CBC under the name of AuthEnvelopedData would look authentic and not be. */
+    if (code == ERR_OK && !decrypt->cipher.aead && found->content == SMIME_CONTENT_AUTHENVELOPED)
+        code =
+            err_set_reason(&why, ERR_PERM, "unsupported-algorithm",
+                           "%s does not belong into this kind of CMS object", decrypt->cipher.name);
+    if (code == ERR_PERM && decrypt->args.quiet)
+        return use_stand_in(decrypt, err);
+    return code == ERR_OK ? ERR_OK : err_set_reason(err, code, why.reason, "%s", why.text);
 }
 
 /* What is known before a key is used: is there one, and can we do the cipher? */
 static enum err_code
-check_object(const struct decrypt *decrypt, const struct smime_structure_result *found,
-             struct smime_cipher_facts *cipher, struct err *err)
+check_object(struct smime_decrypt *decrypt, const struct smime_structure_result *found,
+             struct err *err)
 {
-    if (!decrypt->openable)
+    bool missing = false;
+    for (size_t i = 0; i < decrypt->count; i++)
+        missing |= decrypt->candidates[i].key == NULL;
+    if (!decrypt->args.quiet && !decrypt->openable)
         return err_set_reason(err, ERR_PERM, "unsupported-algorithm",
                               "the message is encrypted to no certificate");
-    if (decrypt->count == 0)
+    if (!decrypt->args.quiet && missing)
         return err_set_reason(err, ERR_NOTFOUND, "no-key",
                               "the message is encrypted to %u recipients, none of them ours",
                               found->recipients);
-    enum err_code code = smime_content_find(buf_span(&decrypt->algorithm.bytes), cipher, err);
-    if (code != ERR_OK)
-        return code;
-    /* CBC under the name of AuthEnvelopedData would look authentic and not be. */
-    if (!cipher->aead && found->content == SMIME_CONTENT_AUTHENVELOPED)
-        return err_set_reason(err, ERR_PERM, "unsupported-algorithm",
-                              "%s does not belong into this kind of CMS object", cipher->name);
-    return ERR_OK;
+    if (decrypt->args.refused)
+        fail(decrypt, "rate-limited");
+    if (missing)
+        fail(decrypt, decrypt->openable ? "no-key" : "unsupported-algorithm");
+    return check_cipher(decrypt, found, err);
+}
+
+static void
+set_result(struct smime_decrypt *decrypt, const struct smime_structure_result *found)
+{
+    struct smime_decrypt_result *result = &decrypt->result;
+    result->recipients = found->recipients;
+    snprintf(result->cipher, sizeof(result->cipher), "%s", decrypt->cipher.name);
+    result->authenticated = decrypt->cipher.aead;
+    result->weak_cipher = decrypt->cipher.weak;
+    result->misplaced_aead = decrypt->cipher.aead && found->content == SMIME_CONTENT_ENVELOPED;
 }
 
 static enum err_code
-run(struct decrypt *decrypt, struct stage *plain, struct smime_decrypt_result *result,
-    struct err *err)
+check_args(struct smime_decrypt *decrypt, struct err *err)
+{
+    const struct smime_decrypt_args *args = &decrypt->args;
+    decrypt->count = args->owners ? args->owner_count : 1;
+    if (decrypt->count == 0 || decrypt->count > SMIME_DECRYPT_LIMIT_OWNERS)
+        return err_set(err, ERR_BUG, "a message for %zu owners of keys", decrypt->count);
+    for (size_t i = 0; i < decrypt->count; i++)
+        buf_init(&decrypt->candidates[i].bytes, LIMIT_FIELD);
+    for (size_t i = 0; i < args->count; i++) {
+        size_t owner = args->owners ? args->owners[i] : 0;
+        if (owner >= decrypt->count)
+            return err_set(err, ERR_BUG, "a key of owner %zu", owner);
+        if (decrypt->candidates[owner].any == NULL)
+            decrypt->candidates[owner].any = args->keys[i];
+    }
+    for (size_t i = 0; args->quiet && i < decrypt->count; i++)
+        if (decrypt->candidates[i].any == NULL)
+            return err_set(err, ERR_BUG, "an owner without a key");
+    return ERR_OK;
+}
+
+enum err_code
+smime_decrypt_new(const struct smime_decrypt_args *args, struct smime_decrypt **out,
+                  struct err *err)
 {
     struct smime_structure_result found = { .recipients = 0 };
-    struct smime_cipher_facts cipher;
-    unsigned char cek[SMIME_CONTENT_KEY];
-    enum err_code code = read_structure(decrypt, &found, err);
-    result->recipients = found.recipients;
+    struct smime_decrypt *decrypt = calloc(1, sizeof(*decrypt));
+    if (decrypt == NULL)
+        return err_set(err, ERR_NOMEM, "no memory to decrypt");
+    decrypt->args = *args;
+    decrypt->reason = "ok";
+    pki_crypto_reset();
+    buf_init(&decrypt->algorithm.bytes, LIMIT_FIELD);
+    buf_init(&decrypt->attributes.bytes, LIMIT_FIELD);
+    buf_init(&decrypt->mac.bytes, LIMIT_FIELD);
+    enum err_code code = check_args(decrypt, err);
     if (code == ERR_OK)
-        code = check_object(decrypt, &found, &cipher, err);
-    if (code != ERR_OK)
+        code = read_structure(decrypt, &found, err);
+    if (code == ERR_OK)
+        code = check_object(decrypt, &found, err);
+    if (code == ERR_OK) {
+        set_result(decrypt, &found);
+        code = get_key(decrypt, err);
+    }
+    pki_crypto_reset();
+    if (code != ERR_OK) {
+        smime_decrypt_free(&decrypt);
         return code;
-    snprintf(result->cipher, sizeof(result->cipher), "%s", cipher.name);
-    result->authenticated = cipher.aead;
-    result->weak_cipher = cipher.weak;
-    result->misplaced_aead = cipher.aead && found.content == SMIME_CONTENT_ENVELOPED;
-    code = get_key(decrypt, cipher.key_bytes, cek, result, err);
-    if (code == ERR_OK)
-        code = read_content(decrypt, span_of(cek, cipher.key_bytes), plain, err);
-    OPENSSL_cleanse(cek, sizeof(cek));
-    return code;
+    }
+    *out = decrypt;
+    return ERR_OK;
+}
+
+const struct smime_decrypt_result *
+smime_decrypt_get(const struct smime_decrypt *decrypt)
+{
+    return &decrypt->result;
+}
+
+const char *
+smime_decrypt_reason(const struct smime_decrypt *decrypt)
+{
+    return decrypt->reason;
+}
+
+void
+smime_decrypt_free(struct smime_decrypt **decrypt)
+{
+    struct smime_decrypt *old = decrypt != NULL ? *decrypt : NULL;
+    if (old == NULL)
+        return;
+    *decrypt = NULL;
+    smime_content_free(&old->stream);
+    for (size_t i = 0; i < old->count && i < SMIME_DECRYPT_LIMIT_OWNERS; i++)
+        buf_free(&old->candidates[i].bytes);
+    buf_free(&old->algorithm.bytes);
+    buf_free(&old->attributes.bytes);
+    buf_free(&old->mac.bytes);
+    OPENSSL_cleanse(old, sizeof(*old));
+    free(old);
 }
 
 enum err_code
 smime_decrypt(const struct smime_decrypt_args *args, struct stage *plain,
               struct smime_decrypt_result *result, struct err *err)
 {
-    struct decrypt decrypt = { .args = args };
+    struct smime_decrypt *decrypt = NULL;
     *result = (struct smime_decrypt_result){ .key = NULL };
-    pki_crypto_reset();
-    buf_init(&decrypt.algorithm.bytes, LIMIT_FIELD);
-    buf_init(&decrypt.attributes.bytes, LIMIT_FIELD);
-    buf_init(&decrypt.mac.bytes, LIMIT_FIELD);
-    enum err_code code = run(&decrypt, plain, result, err);
-    smime_content_free(&decrypt.stream);
-    for (size_t i = 0; i < decrypt.count; i++)
-        buf_free(&decrypt.candidates[i].bytes);
-    buf_free(&decrypt.algorithm.bytes);
-    buf_free(&decrypt.attributes.bytes);
-    buf_free(&decrypt.mac.bytes);
-    pki_crypto_reset();
+    enum err_code code = smime_decrypt_new(args, &decrypt, err);
+    if (code != ERR_OK)
+        return code;
+    *result = decrypt->result;
+    code = smime_decrypt_write(decrypt, plain, err);
+    smime_decrypt_free(&decrypt);
     return code;
 }

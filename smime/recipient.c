@@ -15,7 +15,8 @@ enum {
     KEY_TRANSPORT = SMIME_BER_SEQUENCE,
     KEY_AGREEMENT = SMIME_BER_CONTEXT_CONSTRUCTED + 1,
     LIMIT_RSA_BYTES = 2048, /* RSA of 16384 bits */
-    PKCS1_PADDING_MIN = 8   /* RFC 8017 7.2.1 */
+    LIMIT_SECRET = 256,
+    PKCS1_PADDING_MIN = 8 /* RFC 8017 7.2.1 */
 };
 
 static bool
@@ -277,4 +278,40 @@ smime_recipient_get(const struct smime_recipient *recipient, EVP_PKEY *key, unsi
     if (recipient->kind == KEY_TRANSPORT)
         return get_transport(recipient, key, cek, key_bytes, err);
     return smime_agreement_get(recipient, key, cek, key_bytes, err);
+}
+
+/* The result is not looked at: it took its time, and that was all. */
+static void
+work_agreement(EVP_PKEY *key)
+{
+    unsigned char secret[LIMIT_SECRET];
+    size_t n = sizeof(secret);
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(key, NULL);
+    if (context != NULL && EVP_PKEY_derive_init(context) > 0 &&
+        EVP_PKEY_derive_set_peer(context, key) > 0)
+        (void)EVP_PKEY_derive(context, secret, &n);
+    EVP_PKEY_CTX_free(context);
+    OPENSSL_cleanse(secret, sizeof(secret));
+}
+
+enum err_code
+smime_recipient_get_random(EVP_PKEY *key, unsigned char *cek, size_t key_bytes, struct err *err)
+{
+    unsigned char octets[LIMIT_RSA_BYTES];
+    int size = EVP_PKEY_get_size(key);
+    struct smime_recipient recipient = { .wrapped = { .p = octets } };
+    struct err ignored = ERR_INIT;
+    if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA) {
+        work_agreement(key);
+    } else if (size > 0 && size <= LIMIT_RSA_BYTES) {
+        if (RAND_bytes(octets, size) != 1)
+            return pki_crypto_fail(err, ERR_TEMP, "no random numbers");
+        octets[0] = 0; /* below the modulus */
+        recipient.wrapped.n = (size_t)size;
+        (void)!get_pkcs1(&recipient, key, cek, key_bytes, &ignored);
+    }
+    pki_crypto_reset();
+    if (RAND_priv_bytes(cek, (int)key_bytes) != 1)
+        return pki_crypto_fail(err, ERR_TEMP, "no random numbers");
+    return ERR_OK;
 }

@@ -38,4 +38,8 @@ ERR_CHECKED enum err_code smime_recipient_get(const struct smime_recipient *reci
                                               EVP_PKEY *key, unsigned char *cek, size_t key_bytes,
                                               struct err *err);
 
+/* A content key that nobody has, for the work that opening one with `key` takes. */
+ERR_CHECKED enum err_code smime_recipient_get_random(EVP_PKEY *key, unsigned char *cek,
+                                                     size_t key_bytes, struct err *err);
+
 #endif

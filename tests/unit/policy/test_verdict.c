@@ -157,7 +157,7 @@ each_cause_has_its_word_and_reason(void **state)
         const char *reason;
     } rows[] = {
         { { .claimed = false }, POLICY_RESULT_NONE, "not-signed" },
-        { { .encrypted = true, .claimed = true }, POLICY_RESULT_NONE, "encrypted" },
+        { { .envelope = "encrypted", .claimed = true }, POLICY_RESULT_NONE, "encrypted" },
         { { .claimed = true, .structure_reason = "malformed-cms" },
           POLICY_RESULT_PERMERROR,
           "malformed-cms" },
