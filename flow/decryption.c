@@ -91,7 +91,7 @@ decryption_find_keys(const struct flow_message *message, struct flow_decryption 
         if (list.count == 0)
             decryption->refusal = "recipient-without-key";
         else if (decryption->owner_count == SMIME_DECRYPT_LIMIT_OWNERS)
-            decryption->refusal = "too-many-recipients";
+            decryption->refusal = "decrypt-recipients";
         else
             code = decryption_add_keys(decryption, &list, err);
     }

@@ -149,8 +149,10 @@ result_has_reason(const struct flow_verification_result *result)
 bool
 flow_result_is_wanted(const struct flow_verification_result *result)
 {
-    return strcmp(result->verdict.reason, "not-signed") != 0 &&
-           strcmp(result->verdict.reason, "encrypted") != 0;
+    const char *reason = result->verdict.reason;
+
+    return strcmp(reason, "not-decrypted") == 0 || strcmp(reason, "decrypted") == 0 ||
+           strcmp(reason, "decrypted-unproven") == 0;
 }
 
 enum err_code
