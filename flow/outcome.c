@@ -4,6 +4,7 @@
 
 #include "flow/outbound.h"
 #include "flow/state.h"
+#include "flow/unreachable.h"
 #include "util/log.h"
 
 /* Room for everything the table can print: the recipients take most of it. */
@@ -235,6 +236,14 @@ outcome_copies(const struct flow_message *message, char *out)
 }
 
 static bool
+outcome_unreachable(const struct flow_message *message, char *out)
+{
+    size_t count = flow_unreachable_count(message);
+
+    return outcome_number(count > 0, count, out);
+}
+
+static bool
 outcome_resubmitted(const struct flow_message *message, char *out)
 {
     return outcome_number(message->outcome.resubmitted > 0, message->outcome.resubmitted, out);
@@ -376,6 +385,9 @@ static const struct {
     { "bypass", outcome_bypass, false, "yes: signing and verifying are switched off" },
     { "choice", outcome_choice, false,
       "what the sender chose: sign, encrypt, plain; unclear when it cannot be told" },
+    { "unreachable", outcome_unreachable, true,
+      "recipients to whom it should go encrypted and cannot; who and why is in lines of their "
+      "own" },
     { "copies", outcome_copies, true, "copies that differ, the one in the transaction included" },
     { "resubmitted", outcome_resubmitted, true,
       "recipients whose copy was handed to the MTA by SMTP now; not those of an earlier attempt" },
@@ -441,6 +453,7 @@ flow_outcome_log(struct flow_message *message)
                                               .is_number = outcome_table[i].is_number };
     }
     log_fields(LOG_LEVEL_INFO, message->id[0] ? message->id : NULL, fields, count);
+    flow_unreachable_log(message);
 }
 
 void

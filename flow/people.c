@@ -181,8 +181,7 @@ add_recipient(struct flow_facts *facts, const struct flow_recipient *recipient)
                });
 }
 
-/* One recipient for each member; one who is there already counts twice and gets one RecipientInfo.
- */
+/* One recipient for each member. */
 static enum err_code
 add_members(const struct flow_message *message, struct flow_facts *facts,
             const struct flow_recipient *recipient, struct err *err)
@@ -209,6 +208,92 @@ add_members(const struct flow_message *message, struct flow_facts *facts,
                 .said = finding ? finding->said : (struct policy_capabilities){ .known = false },
             });
     }
+    return ERR_OK;
+}
+
+/* ---- who is there twice ------------------------------------------------------------------------
+ */
+
+/* For the sort: whose address it is. */
+struct twice {
+    const char *address;
+    size_t index;
+    bool member;
+};
+
+/* By address; who is named himself before who is a member, then in their order. */
+static int
+compare_twice(const void *a, const void *b)
+{
+    const struct twice *left = a, *right = b;
+    int order = strcasecmp(left->address, right->address);
+
+    if (order != 0)
+        return order;
+    if (left->member != right->member)
+        return left->member - right->member;
+    return left->index < right->index ? -1 : left->index > right->index;
+}
+
+/* One who must get it encrypted as a member of his group does not get it plain by his own name. */
+static void
+merge_member(struct flow_facts *facts, size_t kept, size_t member)
+{
+    struct policy_recipient *one = &facts->recipients[kept];
+    const struct policy_recipient *other = &facts->recipients[member];
+    const struct policy_choice *choice = &facts->policy.choice;
+    bool must =
+        other->rule->smime && policy_choice_encrypt(other->rule, choice) == CONF_ENCRYPT_ALWAYS;
+
+    one->in_header |= other->in_header;
+    if (!must ||
+        (one->rule->smime && policy_choice_encrypt(one->rule, choice) == CONF_ENCRYPT_ALWAYS))
+        return;
+    one->rule = other->rule;
+    one->certificate = other->certificate;
+    one->reason = other->reason;
+    one->text = other->text;
+    one->key = other->key;
+    one->said = other->said;
+    facts->people[kept].finding = facts->people[member].finding;
+}
+
+/* Members who are recipients by their own name, or members of another group as well, are there
+ * once: one recipient, one copy. Who is a group himself is left alone. */
+static enum err_code
+merge_members(struct flow_facts *facts, struct err *err)
+{
+    size_t count = facts->policy.count, left = 0;
+    struct twice *list = calloc(count + 1, sizeof *list);
+    bool *gone = calloc(count + 1, sizeof *gone);
+
+    if (!list || !gone) {
+        free(list);
+        free(gone);
+        return no_memory(err);
+    }
+    for (size_t i = 0; i < count; i++)
+        list[i] = (struct twice){ .address = facts->recipients[i].address,
+                                  .index = i,
+                                  .member = facts->recipients[i].replaces };
+    qsort(list, count, sizeof *list, compare_twice);
+    for (size_t i = 1, kept = 0; i < count; i++) {
+        if (strcasecmp(list[i].address, list[kept].address) != 0)
+            kept = i;
+        else if (list[i].member && facts->recipients[list[kept].index].members == 0) {
+            merge_member(facts, list[kept].index, list[i].index);
+            gone[list[i].index] = true;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (gone[i])
+            continue;
+        facts->recipients[left] = facts->recipients[i];
+        facts->people[left++] = facts->people[i];
+    }
+    facts->policy.count = left;
+    free(list);
+    free(gone);
     return ERR_OK;
 }
 
@@ -261,6 +346,10 @@ flow_people_load(struct flow_message *message, struct flow_facts *facts, struct 
             code = add_members(message, facts, &message->recipients[i], err);
         else
             add_recipient(facts, &message->recipients[i]);
+    }
+    for (size_t i = 0; code == ERR_OK && i < facts->policy.count; i++) {
+        if (facts->recipients[i].replaces)
+            return merge_members(facts, err);
     }
     return code;
 }

@@ -96,6 +96,20 @@ policy_outbound_count(const struct policy_outbound_facts *facts)
     return count;
 }
 
+const char *
+policy_outbound_lacks(const struct policy_outbound_facts *facts, size_t index)
+{
+    const struct policy_recipient *recipient = &facts->recipients[index];
+    const struct conf_rule *rule = recipient->rule;
+
+    if (!rule->smime || outbound_encrypts(facts, rule) == CONF_ENCRYPT_NEVER ||
+        policy_treatment_is_encrypted(facts, rule))
+        return NULL;
+    if (recipient->certificate == POLICY_YES && !policy_treatment_is_below_floor(recipient))
+        return NULL;
+    return policy_treatment_reason(recipient);
+}
+
 static bool
 outbound_asks_groups(const struct policy_outbound_facts *facts)
 {

@@ -125,6 +125,10 @@ const struct conf_rule *policy_outbound_member_rule(const struct conf_rule *grou
 /* The people among the recipients: members of groups that are kept, and everybody else. */
 size_t policy_outbound_count(const struct policy_outbound_facts *facts);
 
+/* Why mail to him, which should be encrypted, cannot be: his reason word, or "algorithm-floor".
+ * NULL: it can, or his rule does not want it, or it is encrypted already. */
+const char *policy_outbound_lacks(const struct policy_outbound_facts *facts, size_t index);
+
 /* `order`: see policy/plan.h; out->plan points to it. */
 void policy_outbound_decide(const struct policy_outbound_facts *facts, size_t *order,
                             struct policy_outbound_decision *out);

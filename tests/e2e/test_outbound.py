@@ -7,7 +7,7 @@ import email.policy
 import re
 
 from harness import (Authority, Postfix, Scratch, Sink, Smimed, datetime, main, now, openssl_decrypt, openssl_verify, run, submit,
-                     trust_config)
+                     trust_config, wait_until)
 
 
 def mail(sender="alice@example.org", to=("dave@elsewhere.example",), text=b"Hello.\r\n", fields=()):
@@ -151,6 +151,10 @@ def test_many_unreachable_recipients_the_first_ten_are_named_and_all_are_counted
         code, text = it.send(mail(to=people), *people)
         assert code == 550, text
         assert text.count("@partner.example") == 10 and "60" in text, text
+        assert it.smimed.wait_outcomes(1)[0]["unreachable"] == "60"
+        wait_until(lambda: "numbers=51-60 of=60" in it.smimed.text(), 5, "the last of them")
+        named = re.findall(r"(nobody\d+@partner\.example):no-certificate", it.smimed.text())
+        assert sorted(named) == sorted(people), named
 
 
 def test_a_sender_without_a_valid_certificate():

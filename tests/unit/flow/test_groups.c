@@ -333,6 +333,30 @@ nobody_is_left_out_silently(void **state)
     skipped_call = 0;
 }
 
+static void
+a_member_who_is_named_himself_gets_one_copy_and_the_stricter(void **state)
+{
+    struct delivery delivery;
+    const char *said;
+
+    (void)state;
+    configure("recipient = team@example.org\n sign = never\n encrypt = always\n groups = replace\n"
+              "}\nrule \"rest\" {\n sign = never\n encrypt = never",
+              "");
+    send_to("team@example.org, Bob@Example.net", "<bob@example.net>", "<team@example.org>",
+            &delivery);
+    assert_delivered(&delivery);
+    assert_explains(&delivery, "copy: 1: encrypt, aes256-cbc");
+    said = strstr(delivery.explain, ": to bob@example.net");
+    assert_non_null(said);
+    assert_null(strstr(said + 1, ": to bob@example.net"));
+    assert_null(strstr(delivery.explain, "copy: 2"));
+    world_write(&world, "sealed", buf_span(&delivery.message));
+    decrypt_as("bob", "sealed", "opened");
+    decrypt_as("carol", "sealed", "opened");
+    delivery_free(&delivery);
+}
+
 int
 main(void)
 {
@@ -347,6 +371,7 @@ main(void)
         cmocka_unit_test(a_group_is_replaced_only_where_a_member_has_no_certificate),
         cmocka_unit_test(members_in_the_place_of_their_group_have_their_own_rules),
         cmocka_unit_test(nobody_is_left_out_silently),
+        cmocka_unit_test(a_member_who_is_named_himself_gets_one_copy_and_the_stricter),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -94,6 +94,31 @@ a_refusal_says_why(void **state)
 }
 
 static void
+who_cannot_be_encrypted_to_is_named_with_his_reason(void **state)
+{
+    struct letter letter = letter_to_bob();
+    char *log;
+
+    (void)state;
+    world_configure(&world, "rule \"partners\" {\n sign = always\n encrypt = always\n }");
+    letter.to[1] = "erin@example.net";
+    letter.to[2] = "nobody@example.net";
+    log = log_of(&letter, LOG_FORM_TEXT);
+    assert_has(log, " unreachable=2 ");
+    assert_has(log, "TEST1: unreachable=erin@example.net:cert-expired,nobody@example.net:"
+                    "no-certificate numbers=1-2 of=2\n");
+    free(log);
+    log = log_of(&letter, LOG_FORM_JSON);
+    assert_has(log, "\"numbers\":\"1-2\"");
+    free(log);
+    /* Where nobody has to be, nobody is. */
+    world_configure(&world, "rule \"partners\" { sign = always }");
+    log = log_of(&letter, LOG_FORM_TEXT);
+    assert_null(strstr(log, "unreachable"));
+    free(log);
+}
+
+static void
 recipients_are_capped_and_the_rest_counted(void **state)
 {
     struct letter letter = letter_to_bob();
@@ -150,6 +175,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_has_one_line_and_its_fields),
         cmocka_unit_test(a_refusal_says_why),
+        cmocka_unit_test(who_cannot_be_encrypted_to_is_named_with_his_reason),
         cmocka_unit_test(recipients_are_capped_and_the_rest_counted),
         cmocka_unit_test(nobody_forges_a_field_or_a_line),
         cmocka_unit_test(the_json_form_has_numbers_and_strings),
