@@ -34,6 +34,7 @@ int ctl_encrypt(int argc, char **argv);
 int ctl_expand(int argc, char **argv);
 int ctl_expiring(int argc, char **argv);
 int ctl_explain(int argc, char **argv);
+int ctl_bypass(int argc, char **argv);
 int ctl_health(int argc, char **argv);
 int ctl_import(int argc, char **argv);
 int ctl_keys(int argc, char **argv);

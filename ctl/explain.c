@@ -11,6 +11,7 @@
 #include "ctl/context.h"
 #include "ctl/json.h"
 #include "ctl/message.h"
+#include "flow/bypass.h"
 #include "flow/message.h"
 #include "util/clock.h"
 
@@ -266,6 +267,9 @@ explain_run(struct explain *explain, const char *path)
     code = ctl_context_load(&explain->common, &explain->services);
     if (code != CTL_EXIT_YES)
         return code;
+    /* As the daemon would: what is switched off is off here. */
+    if (flow_bypass_load(&explain->services->conf->global, &err) != ERR_OK)
+        err_reset(&err);
     if (explain_walk(explain, &client, path, &err) != ERR_OK)
         return ctl_fail(&err);
     if (explain->common.json)

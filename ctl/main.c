@@ -65,6 +65,8 @@ static const struct command commands[] = {
     { "cache", ctl_cache, "stats | show | flush [--shared] [URL]",
       "what was fetched for trust: counts, every entry, forget it" },
     { "stats", ctl_stats, "", "what the daemon counts" },
+    { "bypass", ctl_bypass, "[--for TIME | --off]",
+      "in an emergency: sign and verify nothing for a while" },
     { "health", ctl_health, "", "is the daemon well?" },
     { "demo", ctl_demo, "[--run]", "all of it at work, in a scratch folder with a private MTA" },
 };

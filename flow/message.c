@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "flow/arrival.h"
+#include "flow/bypass.h"
 #include "flow/choice.h"
 #include "flow/copies.h"
 #include "flow/direction.h"
@@ -66,6 +67,7 @@ flow_message_new(struct flow_services *services, const struct flow_client *clien
     message->direction_why = "copies";
     if (!message->is_arrival)
         message->direction = flow_direction_find(message->conf, client, &message->direction_why);
+    message->bypass = flow_bypass_get() != 0;
     message->outcome.result = "aborted";
     message_set_client(message, client);
     code = mime_header_new(message->conf->global.max_header, MIME_HEADER_LIMIT_FIELDS,

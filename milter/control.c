@@ -12,6 +12,7 @@
 
 #include "flow/services.h"
 #include "milter/budget.h"
+#include "milter/control_bypass.h"
 #include "milter/control_cache.h"
 #include "milter/control_json.h"
 #include "milter/reload.h"
@@ -135,7 +136,8 @@ format_stats(struct buf *out, struct err *err)
                         (unsigned long long)held.results[i]))
             return err->code;
     }
-    if (format_evidence_stats(out, err) || format_directory_stats(out, err))
+    if (milter_control_bypass_append(out, err) || format_evidence_stats(out, err) ||
+        format_directory_stats(out, err))
         return err->code;
     return buf_appendf(
         out, err,
@@ -188,6 +190,8 @@ format_health(struct buf *out, struct err *err)
                     (unsigned long long)loaded.generation) ||
         milter_control_append_string(out, crypto.version ? crypto.version : "", err))
         return err->code;
+    if (milter_control_bypass_append(out, err))
+        return err->code;
     return buf_appendf(out, err,
                        ", \"secure_heap_bytes\": %zu, \"secure_heap_used\": %zu, "
                        "\"secure_heap_locked\": %s}\n",
@@ -196,7 +200,7 @@ format_health(struct buf *out, struct err *err)
 }
 
 enum err_code
-milter_control_format(const char *line, struct buf *out, struct err *err)
+milter_control_format(const char *line, uid_t uid, struct buf *out, struct err *err)
 {
     if (strcmp(line, "reload") == 0)
         return format_reload(out, err);
@@ -206,7 +210,10 @@ milter_control_format(const char *line, struct buf *out, struct err *err)
         return format_health(out, err);
     if (strncmp(line, "cache ", 6) == 0)
         return format_cache(line + 6, out, err);
-    return format_error("unknown command; there are reload, stats, health and cache", out, err);
+    if (strncmp(line, "bypass", 6) == 0 && (line[6] == ' ' || line[6] == '\0'))
+        return milter_control_bypass_format(line + 6, uid, out, err);
+    return format_error("unknown command; there are reload, stats, health, bypass and cache", out,
+                        err);
 }
 
 /* ---- one client --------------------------------------------------------------------------------
@@ -269,6 +276,18 @@ write_answer(int fd, struct span answer)
     }
 }
 
+/* Who asks; (uid_t)-1: the system does not say. */
+static uid_t
+peer_uid(int fd)
+{
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) || size != sizeof peer)
+        return (uid_t)-1;
+    return peer.uid;
+}
+
 static void
 serve(int fd)
 {
@@ -276,7 +295,7 @@ serve(int fd)
     struct buf answer = BUF_INIT(MILTER_CONTROL_ANSWER);
     struct err err = ERR_INIT;
 
-    if (read_line(fd, line) && milter_control_format(line, &answer, &err) == ERR_OK)
+    if (read_line(fd, line) && milter_control_format(line, peer_uid(fd), &answer, &err) == ERR_OK)
         write_answer(fd, buf_span(&answer));
     if (err.code)
         log_warn("control", NULL, "no answer on the control socket: %s", err.text);

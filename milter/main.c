@@ -21,6 +21,7 @@
 
 #include "conf/conf.h"
 #include "flow/harvest.h"
+#include "flow/bypass.h"
 #include "flow/resolve.h"
 #include "milter/budget.h"
 #include "milter/control.h"
@@ -33,6 +34,7 @@
 #include "milter/watch.h"
 #include "pki/crypto.h"
 #include "pki/fetch.h"
+#include "pki/reason.h"
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/wipe.h"
@@ -115,6 +117,20 @@ make_absolute(struct options *options, char **conf_path, char **pid_path, struct
     return ERR_OK;
 }
 
+/* What was switched off before a restart stays off until its time; what cannot be read is on. */
+static void
+load_bypass(const struct conf_global *global)
+{
+    struct err err = ERR_INIT;
+    char when[PKI_TIME_SIZE];
+
+    if (flow_bypass_load(global, &err))
+        log_warn("bypass", NULL, "the state of bypass cannot be read, it is off: %s", err.text);
+    else if (flow_bypass_get() != 0)
+        log_warn("bypass", NULL, "bypass: signing and verifying are switched off until %s",
+                 pki_time_format(flow_bypass_get(), when));
+}
+
 /* Everything up to the first thread. */
 static enum err_code
 open_all(const struct options *options, struct conf *conf, struct err *err)
@@ -134,6 +150,7 @@ open_all(const struct options *options, struct conf *conf, struct err *err)
                              user.name);
     if (milter_process_write_pid(options->pid_path, err) || milter_process_set_user(&user, err))
         return err->code;
+    load_bypass(global);
     return milter_reload_init(options->conf_path, conf, err);
 }
 
