@@ -178,6 +178,25 @@ explain_each_json(void *context, const char *topic, const char *text)
     ctl_json_close(&explain->json);
 }
 
+/* Numbers, too, as the log has them. */
+static void
+explain_outcome_json(void *context, const char *name, const char *value, bool is_number)
+{
+    struct explain *explain = context;
+
+    (void)is_number;
+    ctl_json_text(&explain->json, name, value);
+}
+
+static void
+explain_outcome_text(void *context, const char *name, const char *value, bool is_number)
+{
+    (void)context;
+    (void)is_number;
+    printf(" %s=", name);
+    ctl_print(value);
+}
+
 static void
 explain_print_json(struct explain *explain)
 {
@@ -202,6 +221,9 @@ explain_print_json(struct explain *explain)
         ctl_json_number(json, "index", edits->list[i].index);
         ctl_json_close(json);
     }
+    ctl_json_close(json);
+    ctl_json_open(json, "outcome", '{');
+    flow_message_outcome(explain->message, explain_outcome_json, explain);
     ctl_json_close(json);
     ctl_json_close(json);
 }
@@ -243,6 +265,9 @@ explain_print_text(struct explain *explain)
     } else {
         puts("answer: accept");
     }
+    fputs("outcome:", stdout);
+    flow_message_outcome(explain->message, explain_outcome_text, NULL);
+    putchar('\n');
 }
 
 static int

@@ -121,4 +121,11 @@ typedef void flow_message_explain_fn(void *context, const char *topic, const cha
 void flow_message_explain(const struct flow_message *message, flow_message_explain_fn *each,
                           void *context);
 
+/* The fields of the outcome line, in their order, as far as they are known: what flow_message_log
+ * writes. Borrowed for the call. */
+typedef void flow_message_outcome_fn(void *context, const char *name, const char *value,
+                                     bool is_number);
+void flow_message_outcome(const struct flow_message *message, flow_message_outcome_fn *each,
+                          void *context);
+
 #endif

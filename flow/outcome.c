@@ -435,6 +435,19 @@ outcome_to(const struct flow_message *message, char *out)
 }
 
 void
+flow_message_outcome(const struct flow_message *message, flow_message_outcome_fn *each,
+                     void *context)
+{
+    for (size_t i = 0; i < OUTCOME_FIELDS; i++) {
+        char value[OUTCOME_TO] = "";
+
+        if (outcome_table[i].value ? outcome_table[i].value(message, value)
+                                   : outcome_to(message, value))
+            each(context, outcome_table[i].name, value, outcome_table[i].is_number);
+    }
+}
+
+void
 flow_outcome_log(struct flow_message *message)
 {
     struct log_field fields[OUTCOME_FIELDS];
