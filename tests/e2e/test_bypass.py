@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The emergency switch: nothing is signed or verified for a while, what must be encrypted is; it is logged, bounded, and survives reload,
-restart and a kill."""
+"""The emergency switch: nothing is signed or verified for a while, what must be encrypted is; it is logged, bounded, and survives
+reload, restart and a kill."""
 
 import json
 import os
@@ -8,9 +8,10 @@ import os
 from harness import Scratch, main, openssl_decrypt, openssl_verify, run, smimectl, submit, wait_until
 from test_outbound import Setting
 
-RULES = ('rule "must" {\n    direction = out\n    recipient = bob@partner.example\n    sign = always\n    encrypt = always\n}\n'
-         'rule "possible" {\n    direction = out\n    recipient = *@possible.example\n    sign = always\n    encrypt = if-possible\n}\n'
-         'rule "choice" {\n    direction = out\n    recipient = *@partner.example\n    sign = always\n    encrypt = default-off\n}\n'
+OUT = "    direction = out\n    sign = always\n"
+RULES = (f'rule "must" {{\n{OUT}    recipient = bob@partner.example\n    encrypt = always\n}}\n'
+         f'rule "possible" {{\n{OUT}    recipient = *@possible.example\n    encrypt = if-possible\n}}\n'
+         f'rule "choice" {{\n{OUT}    recipient = *@partner.example\n    encrypt = default-off\n}}\n'
          'rule "out" {\n    direction = out\n    sign = always\n}\n'
          'rule "in" {\n    direction = in\n    on_none = reject\n}\n'
          'domain "strict.example" {\n    must_encrypt = yes\n}\n')
@@ -135,10 +136,12 @@ def test_only_root_and_the_daemon_may_switch():
         for folder in [scratch.path, *scratch.path.parents][:1]:
             folder.chmod(0o755)
         os.chmod(socket, 0o666)
-        probe = ("import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\ns.sendall(sys.argv[2].encode()+b'\\n')\n"
-                 "print(s.makefile().readline())")
+        probe = ("import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\n"
+                 "s.sendall(sys.argv[2].encode()+b'\\n')\nprint(s.makefile().readline())")
+
         def ask(line):
-            return json.loads(run("setpriv", "--reuid", "65534", "--clear-groups", "/usr/bin/python3", "-c", probe, socket, line).stdout)
+            return json.loads(run("setpriv", "--reuid", "65534", "--clear-groups", "/usr/bin/python3", "-c", probe, socket,
+                                  line).stdout)
         assert ask("bypass") == {"ok": True, "bypass": False}
         for line in ("bypass 60", "bypass off"):
             answer = ask(line)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""smimectl explain is the same function as the daemon: over the cases of the end-to-end tests, outbound and inbound, what it says of a
-message (dir, action, rule, nrcpt, certs, alg, result, reason) is what the daemon's outcome line says."""
+"""smimectl explain is the same function as the daemon: over the cases of the end-to-end tests, outbound and inbound, what it says
+of a message (dir, action, rule, nrcpt, certs, alg, result, reason) is what the daemon's outcome line says."""
 
 import json
 
@@ -126,8 +126,10 @@ def test_groups_and_what_becomes_of_them():
 def test_kinds_sections_and_conditions():
     rules = (test_rules.rule("secret", 'header = "X-Class: secret"') + test_rules.rule("big", "size_over = 20KiB")
              + test_rules.rule("legal", "sender_group = legal@corp.example\n    content = tnef")
-             + test_rules.rule("rest", "sender = *", "    sign = always\n    encrypt = if-possible\n    calendar = sign\n    report = pass\n")
-             + 'user "carol@corp.example" {\n    cipher = aes128-gcm\n}\n' + f'user "{test_rules.ERIN}" {{\n    must_encrypt = yes\n}}\n')
+             + test_rules.rule("rest", "sender = *", "    sign = always\n    encrypt = if-possible\n    calendar = sign\n"
+                               "    report = pass\n")
+             + 'user "carol@corp.example" {\n    cipher = aes128-gcm\n}\n'
+             + f'user "{test_rules.ERIN}" {{\n    must_encrypt = yes\n}}\n')
     kinds = (test_rules.TEXT, test_rules.CALENDAR, test_rules.TNEF, test_rules.REPORT, test_rules.LIST, test_rules.REPLY,
              ("X-Class: secret\r\n", "x\r\n"), ("", ("x" * 70 + "\r\n") * 400))
     with Scratch("explain") as scratch:
