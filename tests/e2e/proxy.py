@@ -1,0 +1,109 @@
+"""A proxy between smimed and the MTA's listener for copies: it records what is said, and stops at a chosen step."""
+
+import contextlib
+import socket
+import threading
+
+
+class Proxy:
+    """Forwards to `port` on loopback. `recorded`: what the client said, a connection each. With `stall(verb)`, the line of the
+    client that begins with it is not passed on ("." is the end of the content), or with `after` its reply is not."""
+
+    def __init__(self, scratch, port):
+        self.target = port
+        self.recorded = []
+        self.stalled = None  # (verb, number of the connection from now or 0, after)
+        self.reached = threading.Event()
+        self.count = 0
+        self.sockets = []
+        self.lock = threading.Lock()
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.listener.getsockname()[1]
+        self.closed = False
+        self.listener.settimeout(0.1)
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
+        scratch.add(self.close)
+
+    def stall(self, verb, connection=0, after=False):
+        with self.lock:
+            self.stalled = (verb.encode(), connection, after) if verb else None
+            self.count = 0
+            self.reached.clear()
+
+    def drop(self):
+        """Ends every connection."""
+        with self.lock:
+            sockets, self.sockets = self.sockets, []
+        for one in sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.closed = True
+        self.drop()
+        self.thread.join()
+
+    def _accept(self):
+        while not self.closed:
+            try:
+                client, _ = self.listener.accept()
+            except TimeoutError:
+                continue
+            with self.lock:
+                self.count += 1
+                number = self.count
+            threading.Thread(target=self._talk, args=(client, number), daemon=True).start()
+        self.listener.close()
+
+    def _is_stalled(self, line, number, after):
+        with self.lock:
+            if not self.stalled:
+                return False
+            verb, connection, late = self.stalled
+            here = line.rstrip(b"\r\n") == b"." if verb == b"." else line.upper().startswith(verb)
+            return here and late == after and connection in (0, number)
+
+    def _stop(self):
+        self.reached.set()
+
+    def _reply(self, answers, client):
+        """Passes one reply on; the whole of it."""
+        text = b""
+        while True:
+            line = answers.readline()
+            text += line
+            if not line or line[3:4] != b"-":
+                return text
+
+    def _talk(self, client, number):
+        said = []
+        with contextlib.suppress(OSError), client, socket.create_connection(("127.0.0.1", self.target)) as server:
+            client.settimeout(None)
+            with self.lock:
+                self.sockets += [client, server]
+                index = len(self.recorded)
+                self.recorded.append(b"")
+            lines, answers = client.makefile("rb"), server.makefile("rb")
+            client.sendall(self._reply(answers, client))
+            content = False
+            for line in lines:
+                said.append(line)
+                self.recorded[index] = b"".join(said)
+                end = line == b".\r\n"
+                if (not content or end) and self._is_stalled(line, number, False):
+                    self._stop()
+                    lines.read()  # until somebody ends it
+                    return
+                server.sendall(line)
+                if content and not end:
+                    continue
+                reply = self._reply(answers, client)
+                content = reply.startswith(b"354")
+                if self._is_stalled(line, number, True):
+                    self._stop()
+                    lines.read()
+                    return
+                client.sendall(reply)
+                if line.startswith(b"QUIT"):
+                    return
