@@ -65,8 +65,9 @@ hash_body(struct smime_hash *hash, const struct spool *spool, struct err *err)
     return code;
 }
 
-/* Header and body as received. What the MTA writes anew at each attempt does not count where the
- * client wrote none. */
+/* Header and body as received, without what the MTA may have written anew at this attempt: Date,
+ * which it adds where the client wrote none (equal Message-IDs say enough), and a Message-ID of its
+ * own. */
 static enum err_code
 hash_message(const struct copies *copies, struct smime_hash *hash, struct err *err)
 {
@@ -76,8 +77,8 @@ hash_message(const struct copies *copies, struct smime_hash *hash, struct err *e
     for (size_t i = 0; code == ERR_OK && i < mime_header_count(message->header); i++) {
         struct mime_header_field field = mime_header_get(message->header, i);
 
-        if (copies->is_ephemeral &&
-            (span_equal_nocase(field.name, "Message-ID") || span_equal_nocase(field.name, "Date")))
+        if (span_equal_nocase(field.name, "Date") ||
+            (copies->is_ephemeral && span_equal_nocase(field.name, "Message-ID")))
             continue;
         code = hash_field(hash, field, err);
     }

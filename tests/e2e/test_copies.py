@@ -156,8 +156,8 @@ def test_two_with_different_algorithms():
 def test_one_without_a_certificate():
     """Refused, returned, sent signed, sent plain."""
     with Scratch("copies") as scratch:
-        extra = {name: rule("no-" + name, f"{name}@partner.example", "sign = always", "encrypt = always", f"no_certificate = {name}")
-                 for name in ("refuse", "return", "sign", "plain")}
+        extra = {name: rule("no-" + name, f"{name}@partner.example", "sign = always", "encrypt = always",
+                            f"no_certificate = {name}") for name in ("refuse", "return", "sign", "plain")}
         it = Setting(scratch, "".join(extra.values()) + SEAL + SIGN)
         to = ("bob@partner.example",)
         code, text = it.send(mail(to), "bob@partner.example", "refuse@partner.example")

@@ -383,6 +383,32 @@ hidden_recipients_have_copies_of_their_own(void **state)
     peer_deinit(&peer);
 }
 
+/* Postfix adds Date, with the time of the attempt, where the client wrote none. */
+static void
+date_that_the_mta_adds_makes_no_other_message(void **state)
+{
+    static const char *const headers[] = {
+        "From: alice@example.org\r\nTo: bob@example.net\r\nMessage-ID: <4@example.org>\r\n"
+        "Date: Sat, 28 Nov 2026 00:24:04 +0000 (UTC)\r\n",
+        "From: alice@example.org\r\nTo: bob@example.net\r\nMessage-ID: <4@example.org>\r\n"
+        "Date: Sat, 28 Nov 2026 00:24:05 +0000 (UTC)\r\n",
+    };
+    struct letter letter = letter_to("<bob@example.net>", "<dave@example.net>", NULL, NULL);
+    struct delivery delivery;
+
+    (void)state;
+    forget();
+    begin(NULL, "");
+    for (size_t i = 0; i < 2; i++) {
+        letter.header = headers[i];
+        world_send(&world, &letter, &delivery);
+        assert_int_equal(delivery.answer.kind, FLOW_CONTINUE);
+        assert_int_equal(peer.count, 1);
+        delivery_free(&delivery);
+    }
+    peer_deinit(&peer);
+}
+
 /* An alarm without a Message-ID says the same again and again; but its retries are known. */
 static void
 message_without_an_id_is_known_only_until_it_has_ended(void **state)
@@ -498,6 +524,7 @@ main(void)
         cmocka_unit_test(returned_recipient_is_named_by_a_letter_or_the_message_is_refused),
         cmocka_unit_test(copy_leaves_without_the_recipient_whom_the_peer_refuses),
         cmocka_unit_test(hidden_recipients_have_copies_of_their_own),
+        cmocka_unit_test(date_that_the_mta_adds_makes_no_other_message),
         cmocka_unit_test(message_without_an_id_is_known_only_until_it_has_ended),
         cmocka_unit_test(without_a_journal_nothing_leaves),
         cmocka_unit_test(recipients_of_the_transaction_who_had_a_copy_are_left_out),
