@@ -11,6 +11,7 @@
 #include "flow/copies.h"
 #include "flow/direction.h"
 #include "flow/inbound.h"
+#include "flow/letters.h"
 #include "flow/outbound.h"
 #include "flow/reply.h"
 #include "flow/route.h"
@@ -576,6 +577,7 @@ flow_message_log(struct flow_message *message)
     if (message->outcome.logged)
         return;
     message->outcome.logged = true;
+    flow_letters_refuse(message);
     /* Only a message that came to its end has facts and a decision to tell. */
     if (message->finished && message_debug_is_on(message))
         flow_message_explain(message, message_log_debug, message);

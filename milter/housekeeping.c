@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "flow/resubmission.h"
+#include "milter/letters.h"
 #include "milter/reload.h"
 #include "pki/reason.h"
 #include "util/clock.h"
@@ -155,6 +156,10 @@ look_at_files(void)
     flow_services_free(&services);
     if (milter_reload_check(&err))
         log_debug(NULL, "files: %s", err.text); /* the warning is written */
+    services = flow_services_get1();
+    if (services)
+        milter_letters_run(services);
+    flow_services_free(&services);
     return interval_ms;
 }
 
@@ -209,5 +214,6 @@ milter_housekeeping_deinit(void)
     atomic_store(&stop, true);
     pthread_kill(keeper, SIGUSR1);
     pthread_join(keeper, NULL);
+    milter_letters_deinit();
     running = false;
 }
