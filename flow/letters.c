@@ -48,7 +48,7 @@ letter_add(struct letter *letter)
     pthread_mutex_unlock(&lock);
     if (taken)
         return;
-    log_warn("letters-full", NULL, "too many letters wait; one to %s is not written", letter->to);
+    log_warn("letters", NULL, "too many letters wait; one to %s is not written", letter->to);
     letter_free(letter);
 }
 
