@@ -10,6 +10,7 @@
 #include "flow/choice.h"
 #include "flow/copies.h"
 #include "flow/direction.h"
+#include "flow/early.h"
 #include "flow/inbound.h"
 #include "flow/letters.h"
 #include "flow/outbound.h"
@@ -88,6 +89,17 @@ flow_message_new(struct flow_services *services, const struct flow_client *clien
     return ERR_OK;
 }
 
+static void
+message_free_recipient(struct flow_recipient *recipient)
+{
+    flow_resolve_free_ticket(&recipient->ticket);
+    free(recipient->address);
+    free(recipient->as_came);
+    free(recipient->parameters);
+    free(recipient->members);
+    free(recipient->text);
+}
+
 void
 flow_message_free(struct flow_message **message)
 {
@@ -102,14 +114,8 @@ flow_message_free(struct flow_message **message)
     flow_inbound_free(&old->inbound);
     flow_arrival_free(&old->arrival);
     flow_identity_free(&old->identity);
-    for (i = 0; i < old->count; i++) {
-        flow_resolve_free_ticket(&old->recipients[i].ticket);
-        free(old->recipients[i].address);
-        free(old->recipients[i].as_came);
-        free(old->recipients[i].parameters);
-        free(old->recipients[i].members);
-        free(old->recipients[i].text);
-    }
+    for (i = 0; i < old->count; i++)
+        message_free_recipient(&old->recipients[i]);
     free(old->recipients);
     flow_rules_free(&old->rules);
     flow_edits_free(&old->edits);
@@ -268,8 +274,16 @@ flow_message_recipient(struct flow_message *message, const char *address,
             flow_reply_continue(answer);
         return;
     }
-    if (message_add_recipient(message, address, &err) == ERR_OK)
-        return;
+    if (message_add_recipient(message, address, &err) == ERR_OK) {
+        bool refused = false;
+
+        if (flow_early_check(message, &refused, answer, &err) == ERR_OK) {
+            /* The message goes to the others. */
+            if (refused)
+                message_free_recipient(&message->recipients[--message->count]);
+            return;
+        }
+    }
     if (err.code == ERR_LIMIT && !local) {
         /* The recipients before this one are served; the client sends the rest again (RFC 5321
          * 4.5.3.1.10). */

@@ -62,6 +62,7 @@ struct flow_message {
     char *parameters; /* of MAIL, one blank between; NULL: none */
     struct flow_recipient *recipients;
     size_t count, cap;
+    int64_t rcpt_wait_ms; /* spent at RCPT (flow/early) */
 
     struct mime_header *header;
     uint64_t header_bytes, body_bytes;
