@@ -40,6 +40,7 @@ int ctl_import(int argc, char **argv);
 int ctl_keys(int argc, char **argv);
 int ctl_lookup(int argc, char **argv);
 int ctl_path(int argc, char **argv);
+int ctl_poison(int argc, char **argv);
 int ctl_reload(int argc, char **argv);
 int ctl_sign(int argc, char **argv);
 int ctl_stats(int argc, char **argv);

@@ -15,14 +15,17 @@
 
 #define DEMO_SCRIPT SMIMED_SHARE "/demo/demo.py"
 
-/* Where the control socket is stands in the configuration. */
+/* Where the control socket is stands in the configuration. `forget`: the command has that option.
+ */
 static int
-daemon_ask(int argc, char **argv)
+daemon_ask(int argc, char **argv, const char *forget)
 {
     struct ctl_common common = { .config = NULL };
     const char *socket = NULL;
+    bool wanted = false;
     const struct ctl_option table[] = { CTL_COMMON_OPTIONS(common),
                                         { "socket", 0, CTL_OPTION_VALUE, &socket },
+                                        { forget ? "forget" : NULL, 0, CTL_OPTION_FLAG, &wanted },
                                         { .name = NULL } };
     struct ctl_options options = { .table = table, .takes = CTL_OPERAND_NONE };
     struct conf *conf = NULL;
@@ -33,28 +36,34 @@ daemon_ask(int argc, char **argv)
     if (!socket)
         code = ctl_context_load_conf(&common, &conf);
     if (code == CTL_EXIT_YES)
-        code = ctl_control_run(socket ? socket : conf->global.control_socket, argv[0], common.json,
-                               stdout);
+        code = ctl_control_run(socket ? socket : conf->global.control_socket,
+                               wanted ? forget : argv[0], common.json, stdout);
     conf_free(&conf);
     return code;
 }
 
 int
+ctl_poison(int argc, char **argv)
+{
+    return daemon_ask(argc, argv, "poison forget");
+}
+
+int
 ctl_reload(int argc, char **argv)
 {
-    return daemon_ask(argc, argv);
+    return daemon_ask(argc, argv, NULL);
 }
 
 int
 ctl_stats(int argc, char **argv)
 {
-    return daemon_ask(argc, argv);
+    return daemon_ask(argc, argv, NULL);
 }
 
 int
 ctl_health(int argc, char **argv)
 {
-    return daemon_ask(argc, argv);
+    return daemon_ask(argc, argv, NULL);
 }
 
 int

@@ -61,6 +61,8 @@ static const struct command commands[] = {
       "list [ADDRESS] | show ADDRESS [FINGERPRINT] | approve ADDRESS FINGERPRINT |\n"
       "        remove ADDRESS FINGERPRINT | export ADDRESS [FINGERPRINT]",
       "what was learnt from mail: certificates by address, and those that wait for approval" },
+    { "poison", ctl_poison, "[--forget]",
+      "messages that brought the daemon down: how many, or look at them again" },
     { "reload", ctl_reload, "", "make the daemon read its configuration again" },
     { "cache", ctl_cache, "stats | show | flush [--shared] [URL]",
       "what was fetched for trust: counts, every entry, forget it" },

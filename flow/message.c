@@ -17,6 +17,7 @@
 #include "flow/reply.h"
 #include "flow/route.h"
 #include "flow/state.h"
+#include "flow/suspect.h"
 #include "policy/rule.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -62,6 +63,7 @@ flow_message_new(struct flow_services *services, const struct flow_client *clien
     if (!message)
         return err_set(err, ERR_NOMEM, "memory for a message");
     message->magic = FLOW_MESSAGE_MAGIC;
+    message->poison_slot = -1;
     message->services = flow_services_add1(services);
     message->conf = services->conf;
     message->is_arrival = flow_arrival_is(message->conf, client->daemon_name);
@@ -110,6 +112,7 @@ flow_message_free(struct flow_message **message)
         return;
     *message = NULL;
     message_check(old);
+    flow_suspect_set_end(old);
     flow_outbound_free(&old->outbound);
     flow_inbound_free(&old->inbound);
     flow_arrival_free(&old->arrival);
@@ -165,6 +168,8 @@ flow_state_fail(struct flow_message *message, const struct err *err, int phase,
 
     flow_reply_error(err, (enum flow_phase)phase, &message->answer);
     message->ended = true;
+    message->stalled |=
+        phase == FLOW_PHASE_BUILD && err->reason && strcmp(err->reason, "deadline") == 0;
     outcome->action = message->answer.kind == FLOW_REFUSE ? "refuse" : "defer";
     outcome->result = message->answer.kind == FLOW_REFUSE ? "refused" : "deferred";
     outcome->reason = err->reason ? err->reason : err_code_name(err->code);
@@ -351,7 +356,7 @@ flow_message_eoh(struct flow_message *message, struct flow_answer *answer)
     struct err err = ERR_INIT;
     enum err_code code;
 
-    if (message_has_ended(message, answer))
+    if (message_has_ended(message, answer) || flow_suspect_check(message, answer))
         return;
     code = flow_from_load(message->header, &message->from, &err);
     if (code == ERR_OK && !message->sender) {
@@ -478,6 +483,8 @@ flow_message_finish(struct flow_message *message, int64_t deadline_ms, struct fl
         flow_outbound_finish(message, answer);
     } else if (message->inbound) {
         flow_inbound_finish(message, deadline_ms, answer);
+    } else if (message->poisoned) {
+        flow_suspect_finish(message, answer);
     } else if (message->arrival) {
         flow_arrival_finish(message, answer);
     } else {

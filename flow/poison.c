@@ -39,6 +39,7 @@ _Static_assert(sizeof(struct poison_slot) == 64, "a mark has 64 octets");
 struct flow_poison {
     struct poison_file *file; /* mapped */
     int fd;
+    bool ended; /* behind the lock, as the marks are */
     pthread_mutex_t lock;
 };
 
@@ -150,6 +151,21 @@ slot_find(struct poison_file *file, const unsigned char *name, struct poison_slo
     return NULL;
 }
 
+/* How many of that name are stuck: in flight for longer than a message can be. */
+static unsigned
+stuck_count(const struct poison_file *file, const unsigned char *name, int64_t now_s)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < FLOW_POISON_SLOTS; i++) {
+        const struct poison_slot *slot = &file->slots[i];
+
+        count += slot->state == POISON_IN_FLIGHT && now_s - slot->at_s > FLOW_POISON_STUCK_S &&
+                 memcmp(slot->name, name, sizeof slot->name) == 0;
+    }
+    return count;
+}
+
 static int
 slot_set(struct poison_file *file, struct poison_slot *slot, const unsigned char *name,
          uint32_t times)
@@ -167,19 +183,24 @@ flow_poison_set(struct flow_poison *poison, const unsigned char name[FLOW_POISON
                 int *out)
 {
     struct poison_slot *slot, *place;
-    unsigned times = 0;
+    unsigned times = 0, stuck;
 
     *out = -1;
     if (!poison)
         return 0;
     pthread_mutex_lock(&poison->lock);
+    if (poison->ended) {
+        pthread_mutex_unlock(&poison->lock);
+        return 0;
+    }
     slot = slot_find(poison->file, name, &place);
     if (slot)
         times = slot->times;
-    if (times < FLOW_POISON_TIMES && (slot || place))
+    stuck = stuck_count(poison->file, name, clock_now_s());
+    if (times + stuck < FLOW_POISON_TIMES && (slot || place))
         *out = slot_set(poison->file, slot ? slot : place, name, times);
     pthread_mutex_unlock(&poison->lock);
-    return times;
+    return times + stuck;
 }
 
 void
@@ -195,7 +216,24 @@ flow_poison_finish(struct flow_poison *poison, int *out, enum flow_poison_end en
     pthread_mutex_lock(&poison->lock);
     if (end == FLOW_POISON_STALLED)
         slot->times++;
-    slot->state = end == FLOW_POISON_WELL || slot->times == 0 ? POISON_FREE : POISON_SUSPECT;
+    if (!poison->ended || end != FLOW_POISON_ABORTED)
+        slot->state = end == FLOW_POISON_WELL || slot->times == 0 ? POISON_FREE : POISON_SUSPECT;
+    pthread_mutex_unlock(&poison->lock);
+}
+
+void
+flow_poison_deinit(struct flow_poison *poison)
+{
+    if (!poison)
+        return;
+    pthread_mutex_lock(&poison->lock);
+    poison->ended = true;
+    for (size_t i = 0; i < FLOW_POISON_SLOTS; i++) {
+        struct poison_slot *slot = &poison->file->slots[i];
+
+        if (slot->state == POISON_IN_FLIGHT)
+            slot->state = slot->times == 0 ? POISON_FREE : POISON_SUSPECT;
+    }
     pthread_mutex_unlock(&poison->lock);
 }
 
@@ -218,4 +256,20 @@ flow_poison_reset(struct flow_poison *poison, const unsigned char *name)
     }
     pthread_mutex_unlock(&poison->lock);
     return count;
+}
+
+void
+flow_poison_get(struct flow_poison *poison, unsigned *suspects, unsigned *poisoned)
+{
+    *suspects = *poisoned = 0;
+    if (!poison)
+        return;
+    pthread_mutex_lock(&poison->lock);
+    for (size_t i = 0; i < FLOW_POISON_SLOTS; i++) {
+        const struct poison_slot *slot = &poison->file->slots[i];
+
+        *suspects += slot->state == POISON_SUSPECT;
+        *poisoned += slot->state == POISON_SUSPECT && slot->times >= FLOW_POISON_TIMES;
+    }
+    pthread_mutex_unlock(&poison->lock);
 }

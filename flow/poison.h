@@ -8,7 +8,8 @@
  * of a message (after a power cut they may be gone, which costs a further crash). What is found
  * marked at the start was in flight when we fell: each such message is a suspect once more, and
  * one that was a suspect FLOW_POISON_TIMES times is not looked at again (policy: on_poison). A
- * message that made us miss its deadline counts the same.
+ * message that made us miss its deadline counts the same, and so does one of the same name that
+ * has been in flight for FLOW_POISON_STUCK_S: a thread that never came back.
  *
  * Innocents that were in flight beside the culprit are suspects too, and are cleared by the first
  * try that ends well. A message is known by the SHA-256 of its envelope and header section.
@@ -26,7 +27,12 @@
 
 #include "util/err.h"
 
-enum { FLOW_POISON_SLOTS = 4096, FLOW_POISON_TIMES = 2, FLOW_POISON_NAME_BYTES = 32 };
+enum {
+    FLOW_POISON_SLOTS = 4096,
+    FLOW_POISON_TIMES = 2,
+    FLOW_POISON_NAME_BYTES = 32,
+    FLOW_POISON_STUCK_S = 900 /* longer than any message may take from its header to its answer */
+};
 
 struct flow_poison;
 
@@ -52,8 +58,17 @@ enum flow_poison_end {
 /* Takes the mark away; *slot is -1 afterwards. */
 void flow_poison_finish(struct flow_poison *poison, int *slot, enum flow_poison_end end);
 
+/* The program ends as it should: what is in flight now is as it was before, and nothing is marked
+ * any more. The marks stay open: others may still be about to take theirs away. `poison` may be
+ * NULL. */
+void flow_poison_deinit(struct flow_poison *poison);
+
 /* Forgets a message, or all (name NULL): for the administrator who has mended the cause. How many
  * were forgotten. */
 unsigned flow_poison_reset(struct flow_poison *poison, const unsigned char *name);
+
+/* Marks of messages that are not in flight, and those of them that are not looked at any more.
+ * `poison` may be NULL: none. */
+void flow_poison_get(struct flow_poison *poison, unsigned *suspects, unsigned *poisoned);
 
 #endif

@@ -77,6 +77,9 @@ struct flow_message {
     struct flow_arrival *arrival;
     bool is_arrival; /* it comes by the listener for copies: neither direction's rules hold */
 
+    int poison_slot; /* of its mark; -1: none */
+    bool poisoned;   /* it brought us down before and is not looked at */
+    bool stalled;    /* it made us miss its deadline */
     bool wants_body;
     bool ended;       /* refused or deferred: `answer` is given to every later step */
     bool finished;    /* its end was reached */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "flow/services.h"
+#include "flow/suspect.h"
 #include "milter/budget.h"
 #include "milter/control_bypass.h"
 #include "milter/control_cache.h"
@@ -199,6 +200,20 @@ format_health(struct buf *out, struct err *err)
                        crypto.secure_is_locked ? "true" : "false");
 }
 
+/* Messages that brought us down; "forget": all of them are looked at again. */
+static enum err_code
+format_poison(bool forget, struct buf *out, struct err *err)
+{
+    unsigned forgotten = forget ? flow_suspect_reset() : 0, suspects, poisoned;
+
+    flow_suspect_get(&suspects, &poisoned);
+    if (forgotten > 0)
+        log_info(NULL, "%u marks of messages that brought smimed down were forgotten", forgotten);
+    return buf_appendf(out, err,
+                       "{\"ok\": true, \"suspects\": %u, \"poisoned\": %u, \"forgotten\": %u}\n",
+                       suspects, poisoned, forgotten);
+}
+
 enum err_code
 milter_control_format(const char *line, uid_t uid, struct buf *out, struct err *err)
 {
@@ -212,8 +227,10 @@ milter_control_format(const char *line, uid_t uid, struct buf *out, struct err *
         return format_cache(line + 6, out, err);
     if (strncmp(line, "bypass", 6) == 0 && (line[6] == ' ' || line[6] == '\0'))
         return milter_control_bypass_format(line + 6, uid, out, err);
-    return format_error("unknown command; there are reload, stats, health, bypass and cache", out,
-                        err);
+    if (strcmp(line, "poison") == 0 || strcmp(line, "poison forget") == 0)
+        return format_poison(line[6] != '\0', out, err);
+    return format_error(
+        "unknown command; there are reload, stats, health, bypass, cache and poison", out, err);
 }
 
 /* ---- one client --------------------------------------------------------------------------------

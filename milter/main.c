@@ -23,6 +23,7 @@
 #include "flow/harvest.h"
 #include "flow/bypass.h"
 #include "flow/resolve.h"
+#include "flow/suspect.h"
 #include "milter/budget.h"
 #include "milter/control.h"
 #include "milter/housekeeping.h"
@@ -161,6 +162,7 @@ start_all(const struct conf_global *global, struct err *err)
         flow_harvest_init(err) || milter_progress_init(err) || milter_control_init(err) ||
         milter_housekeeping_init(err))
         return err->code;
+    flow_suspect_init(global);
     return milter_listener_start(err);
 }
 
@@ -179,6 +181,7 @@ stop_all(const struct options *options, int64_t eom_timeout_ms)
     milter_control_deinit();
     milter_progress_deinit();
     flow_harvest_deinit();
+    flow_suspect_deinit();
     /* A message whose client still sends holds its snapshot; the MTA answers it 451. So does a
      * question to a directory that is still under way: nobody waits for it any more. */
     milter_reload_deinit();

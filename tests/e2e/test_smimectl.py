@@ -550,7 +550,7 @@ def test_files_that_are_not_there_are_named():
 def test_help_and_version():
     done = smimectl("help", check=True)
     for command in ("check", "dump", "doctor", "explain", "lookup", "sign", "encrypt", "decrypt", "verify", "path", "import",
-                    "keys", "expiring", "reload", "cache", "stats", "health", "demo"):
+                    "keys", "expiring", "certs", "poison", "reload", "cache", "stats", "health", "demo"):
         assert f"\n    {command} ".encode() in done.stdout, command
         assert smimectl("help", command, check=True).stdout.startswith(b"usage: smimectl"), command
         assert smimectl(command, "--help", check=True).stdout.startswith(b"usage: smimectl"), command
@@ -560,7 +560,7 @@ def test_help_and_version():
 
 def test_without_a_daemon_nobody_can_be_asked():
     world = World.get()
-    for command in ("reload", "stats", "health", "cache stats", "cache show", "cache flush"):
+    for command in ("reload", "stats", "health", "poison", "poison --forget", "cache stats", "cache show", "cache flush"):
         done = smimectl(*command.split(), "-c", world.config)
         assert done.returncode == 3, (command, done)
     for wrong in (("cache",), ("cache", "burn"), ("cache", "show", "--shared"), ("cache", "stats", "http://x/")):

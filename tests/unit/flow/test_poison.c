@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "flow/poison.h"
+#include "util/clock.h"
 
 static char folder[] = "/tmp/smimed-poison-XXXXXX";
 static char path[128];
@@ -235,10 +236,64 @@ threads_mark_side_by_side(void **state)
     flow_poison_close(&poison);
 }
 
+/* A stop as it should be: who is in flight then is no suspect for it, and stays what he was. */
+static void
+an_ordinary_end_makes_no_suspects(void **state)
+{
+    struct flow_poison *poison;
+    unsigned suspects, poisoned;
+    int one = -1, two = -1, late = -1;
+
+    (void)state;
+    killed_in_the_middle();
+    poison = opened(1);
+    assert_int_equal(flow_poison_set(poison, name_of(1), &one), 1);
+    assert_int_equal(flow_poison_set(poison, name_of(2), &two), 0);
+    flow_poison_deinit(poison);
+    assert_int_equal(flow_poison_set(poison, name_of(3), &late), 0);
+    assert_int_equal(late, -1);
+    flow_poison_finish(poison, &one, FLOW_POISON_ABORTED);
+    flow_poison_finish(poison, &two, FLOW_POISON_WELL);
+    flow_poison_get(poison, &suspects, &poisoned);
+    assert_int_equal(suspects, 1);
+    assert_int_equal(poisoned, 0);
+    flow_poison_close(&poison);
+    poison = opened(0);
+    assert_int_equal(flow_poison_set(poison, name_of(1), &one), 1);
+    flow_poison_finish(poison, &one, FLOW_POISON_WELL);
+    flow_poison_get(NULL, &suspects, &poisoned);
+    assert_int_equal(suspects, 0);
+    flow_poison_close(&poison);
+}
+
+/* Threads that never come back count like crashes. */
+static void
+a_message_that_is_stuck_twice_is_not_tried_again(void **state)
+{
+    struct flow_poison *poison = opened(0);
+    int slots[3] = { -1, -1, -1 };
+
+    (void)state;
+    clock_set_s(1800000000);
+    assert_int_equal(flow_poison_set(poison, name_of(9), &slots[0]), 0);
+    assert_int_equal(flow_poison_set(poison, name_of(9), &slots[1]), 0);
+    clock_set_s(1800000000 + FLOW_POISON_STUCK_S + 1);
+    assert_int_equal(flow_poison_set(poison, name_of(9), &slots[2]), 2);
+    assert_int_equal(slots[2], -1);
+    flow_poison_finish(poison, &slots[0], FLOW_POISON_WELL);
+    assert_int_equal(flow_poison_set(poison, name_of(9), &slots[2]), 1);
+    flow_poison_finish(poison, &slots[1], FLOW_POISON_WELL);
+    flow_poison_finish(poison, &slots[2], FLOW_POISON_WELL);
+    clock_set_s(0);
+    flow_poison_close(&poison);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(an_ordinary_end_makes_no_suspects, file_remove),
+        cmocka_unit_test_teardown(a_message_that_is_stuck_twice_is_not_tried_again, file_remove),
         cmocka_unit_test_teardown(a_message_that_was_in_flight_twice_is_not_tried_a_third_time,
                                   file_remove),
         cmocka_unit_test_teardown(a_try_that_ends_well_clears_an_innocent, file_remove),
