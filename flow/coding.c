@@ -8,6 +8,28 @@ enum {
                       MIME_PARAMETER_CONTINUATION | MIME_PARAMETER_EIGHTBIT
 };
 
+/* Readers that know no comments and no white space between the tokens take the type for another
+ * one. */
+static bool
+coding_is_one_word(struct span value)
+{
+    struct span word = span_trim(span_of(value.p, span_find(value, ';')));
+
+    for (size_t i = 0; i < word.n; i++) {
+        if (word.p[i] == ' ' || word.p[i] == '\t' || word.p[i] == '\r' || word.p[i] == '\n')
+            return false;
+    }
+    return true;
+}
+
+/* A boundary in another spelling than its own is one that half of the readers do not find. */
+static bool
+coding_is_respelt(const struct mime_parameters *parameters)
+{
+    return strcmp(mime_parameter_type(parameters), "multipart") == 0 &&
+           (mime_parameter_flags(parameters) & (MIME_PARAMETER_EXTENDED | MIME_PARAMETER_ESCAPE));
+}
+
 enum err_code
 flow_coding_parse_field(const struct mime_header *header, const char *name,
                         struct mime_parameters **out, const char **doubt, struct err *err)
@@ -28,7 +50,8 @@ flow_coding_parse_field(const struct mime_header *header, const char *name,
     }
     if (code != ERR_OK)
         return err_set(err, code, "%s", found.text);
-    if (mime_parameter_flags(*out) & CODING_DOUBTFUL)
+    if ((mime_parameter_flags(*out) & CODING_DOUBTFUL) || !coding_is_one_word(field.value) ||
+        coding_is_respelt(*out))
         *doubt = "readers understand a Content field differently";
     return ERR_OK;
 }

@@ -359,6 +359,8 @@ verification_judge_split(struct flow_verification *verification)
         verification_break(verification, "not-closed");
     else if (split->epilogue)
         flow_verification_doubt(verification, "epilogue");
+    else if (split->preamble && !split->preamble_usual)
+        flow_verification_doubt(verification, "preamble");
     else if (split->ambiguous)
         flow_verification_doubt(verification, "ambiguous-structure");
 }

@@ -18,12 +18,38 @@
 #include "mime/boundary.h"
 #include "mime/line.h"
 
-enum { SPLIT_LIMIT_BOUNDARY = 70 }; /* RFC 2046 5.1.1 */
+enum {
+    SPLIT_LIMIT_BOUNDARY = 70, /* RFC 2046 5.1.1 */
+    SPLIT_LIMIT_HEAD = 64 * 1024
+};
 
 enum split_place { PLACE_PREAMBLE, PLACE_CONTENT, PLACE_SIGNATURE, PLACE_MORE, PLACE_EPILOGUE };
 
+/* What is shown by programs that know no MIME, and by nobody else. Whatever else stands there was
+ * put there by somebody who wants it to be read. */
+static const char *const usual_preambles[] = {
+    "This is an S/MIME signed message", /* OpenSSL; ours */
+    "This is a cryptographically signed message in MIME format.",
+    "This is a multi-part message in MIME format.",
+    "This is a multi-part message in MIME format",
+    "This is a multipart message in MIME format.",
+    "This is a multipart message in MIME format",
+    "This is a message with multiple parts in MIME format.",
+    "This is a MIME-encapsulated message",
+    "This is a MIME-encapsulated message.",
+    "This message is in MIME format.",
+};
+
 struct mime_split {
+    unsigned char preamble[96]; /* the beginning of it, without leading white space */
+    size_t preamble_n;
+    bool preamble_long;
     struct mime_boundary *boundary;
+    unsigned char name[70]; /* of the boundary */
+    size_t name_n;
+    struct buf head;  /* header section of part one, while it has not ended */
+    size_t head_seen; /* no empty line ends before this */
+    bool head_ended;
     struct stage *content;
     struct buf signature;
     enum split_place place;
@@ -48,6 +74,9 @@ mime_split_new(const struct mime_split_args *args, struct mime_split **out, stru
     if (!split)
         return err_set(err, ERR_NOMEM, "memory for a multipart/signed");
     split->content = args->content;
+    memcpy(split->name, args->boundary.p, args->boundary.n);
+    split->name_n = args->boundary.n;
+    buf_init(&split->head, SPLIT_LIMIT_HEAD);
     buf_init(&split->signature, args->signature_limit_bytes);
     code = mime_boundary_new(&split->boundary, err);
     if (code == ERR_OK)
@@ -65,6 +94,7 @@ mime_split_free(struct mime_split **split)
         return;
     mime_boundary_free(&(*split)->boundary);
     buf_free(&(*split)->signature);
+    buf_free(&(*split)->head);
     free(*split);
     *split = NULL;
 }
@@ -77,17 +107,116 @@ split_doubt(struct mime_split *split, const char *why)
         split->result.why = why;
 }
 
+static void
+split_preamble(struct mime_split *split, struct span text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        bool white =
+            text.p[i] == ' ' || text.p[i] == '\t' || text.p[i] == '\r' || text.p[i] == '\n';
+
+        if (white && split->preamble_n == 0)
+            continue;
+        split->result.preamble = true;
+        if (split->preamble_n < sizeof split->preamble)
+            split->preamble[split->preamble_n++] = text.p[i];
+        else
+            split->preamble_long |= !white;
+    }
+}
+
+static void
+split_judge_preamble(struct mime_split *split)
+{
+    struct span text = span_trim(span_of(split->preamble, split->preamble_n));
+
+    for (size_t i = 0; i < sizeof usual_preambles / sizeof *usual_preambles; i++)
+        split->result.preamble_usual |=
+            !split->preamble_long && span_equal(text, span_str(usual_preambles[i]));
+}
+
+/*
+ * Part one may be a multipart with the same boundary, or with one that ours begins with. Then a
+ * delimiter of ours is one of its own to readers that look for the inner one first: they see the
+ * signature inside of what is signed, and no second part.
+ */
+static enum err_code
+split_judge_head(struct mime_split *split, struct err *err)
+{
+    struct mime_header *header = NULL;
+    struct mime_parameters *type = NULL;
+    struct mime_header_field field;
+    struct err found = ERR_INIT;
+    enum err_code code =
+        mime_header_new(SPLIT_LIMIT_HEAD, MIME_HEADER_LIMIT_FIELDS, &header, &found);
+
+    split->head_ended = true;
+    if (code == ERR_OK)
+        code = mime_header_parse(header, buf_span(&split->head), &found);
+    for (size_t i = 0; code == ERR_OK && mime_header_find(header, "Content-Type", i, &field); i++) {
+        struct span inner;
+
+        mime_parameter_free(&type);
+        code = mime_parameter_parse(field.value, &type, &found);
+        if (code != ERR_OK)
+            break;
+        inner = mime_parameter_find(type, "boundary");
+        if (inner.n > 0 && inner.n <= split->name_n && memcmp(split->name, inner.p, inner.n) == 0)
+            split_doubt(split, "a multipart with the same boundary inside");
+    }
+    mime_parameter_free(&type);
+    mime_header_free(&header);
+    buf_free(&split->head);
+    if (code == ERR_LIMIT)
+        split_doubt(split, "a header section beyond every bound inside");
+    else if (code != ERR_OK)
+        return err_set(err, code, "%s", found.text);
+    return ERR_OK;
+}
+
+/* Keeps the header section of part one until its empty line. */
+static enum err_code
+split_head(struct mime_split *split, struct span text, struct err *err)
+{
+    size_t room = split->head.limit_bytes - split->head.n, n = text.n < room ? text.n : room;
+    const unsigned char *p;
+    enum err_code code;
+
+    if (split->head_ended)
+        return ERR_OK;
+    if (n < text.n && n == 0) {
+        split_doubt(split, "a header section beyond every bound inside");
+        return split_judge_head(split, err);
+    }
+    code = buf_append(&split->head, span_of(text.p, n), err);
+    if (code != ERR_OK)
+        return code;
+    p = split->head.p;
+    for (size_t i = split->head_seen; i < split->head.n; i++) {
+        if (p[i] != '\n')
+            continue;
+        split->head_seen = i;
+        if (i == 0 || p[i - 1] == '\n' || (p[i - 1] == '\r' && (i == 1 || p[i - 2] == '\n'))) {
+            split->head.n = i + 1;
+            return split_judge_head(split, err);
+        }
+    }
+    return ERR_OK;
+}
+
 static enum err_code
 split_text(struct mime_split *split, struct span text, struct err *err)
 {
+    enum err_code code;
+
     switch (split->place) {
     case PLACE_PREAMBLE:
-        split->result.preamble |= span_trim(text).n > 0;
+        split_preamble(split, text);
         break;
     case PLACE_CONTENT:
         split->result.content_bytes += text.n;
         mime_line_write(&split->line, text);
-        return stage_write(split->content, text, err);
+        code = split_head(split, text, err);
+        return code == ERR_OK ? stage_write(split->content, text, err) : code;
     case PLACE_SIGNATURE:
         if (text.n > split->signature.limit_bytes - split->signature.n)
             return err_set(err, ERR_LIMIT, "the signature part is larger than %zu octets",
@@ -203,6 +332,11 @@ mime_split_finish(struct mime_split *split, struct err *err)
     mime_line_finish(&split->line);
     split->result.bare_line_end |= mime_line_has_bare_lf(&split->line);
     split_divide(split);
+    split_judge_preamble(split);
+    if (!split->head_ended)
+        code = split_judge_head(split, err);
+    if (code != ERR_OK)
+        return split_keep(split, code, err);
     if (mime_boundary_is_doubtful(split->boundary))
         split_doubt(split, "a line that some readers take for a boundary delimiter");
     if (split->line.cr_dashes)
