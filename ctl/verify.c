@@ -71,6 +71,10 @@ verify_print_json(const struct flow_verification_result *result)
     ctl_json_text(&json, "path", result->path_word);
     ctl_json_text(&json, "identity", result->identity_word);
     ctl_json_text(&json, "from", result->from.address[0] ? result->from.address : NULL);
+    if (result->has_range) {
+        ctl_json_number(&json, "signed_offset", (int64_t)result->range_offset);
+        ctl_json_number(&json, "signed_octets", (int64_t)result->range_bytes);
+    }
     ctl_json_open(&json, "signers", '[');
     for (size_t i = 0; i < result->count; i++)
         verify_print_signer(&json, &result->signers[i]);

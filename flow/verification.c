@@ -237,7 +237,7 @@ verification_start(struct flow_verification *verification, const struct mime_hea
         code = verification_guess(header, type, &verification->guessed, err);
     if (code != ERR_OK || (!verification->claimed && !verification->guessed))
         goto out;
-    if (doubt)
+    if (doubt || mime_header_irregular(header) > 0)
         flow_verification_doubt(verification, "ambiguous-header");
     code = verification->guessed || verification->result.claim == SMIME_CLAIM_CMS
                ? verification_start_cms(verification, coding, err)
@@ -245,6 +245,31 @@ verification_start(struct flow_verification *verification, const struct mime_hea
 out:
     mime_parameter_free(&type);
     return code;
+}
+
+/* White space between the angles is lawful, and readers make another address of it, or none. */
+static void
+verification_judge_from(struct flow_verification *verification, const struct mime_header *header)
+{
+    struct mime_header_field field;
+    bool inside = false, blank = false, doubtful = false;
+
+    if (!mime_header_find(header, "From", 0, &field))
+        return;
+    for (size_t i = 0; i < field.value.n; i++) {
+        unsigned char c = field.value.p[i];
+
+        if (c == '<') {
+            inside = true;
+            blank = false;
+        } else if (c == '>') {
+            doubtful = inside && blank; /* the last pair counts */
+            inside = false;
+        } else {
+            blank |= c == ' ' || c == '\t' || c == '\r' || c == '\n';
+        }
+    }
+    verification->result.from.irregular |= doubtful;
 }
 
 enum err_code
@@ -263,6 +288,8 @@ flow_verification_new(const struct flow_verification_args *args, const struct mi
         verification->result.from = *args->from;
     else
         code = flow_from_load(header, &verification->result.from, err);
+    if (!args->from)
+        verification_judge_from(verification, header);
     if (code == ERR_OK)
         code = verification_start(verification, header, err);
     if (code != ERR_OK) {
@@ -353,6 +380,9 @@ verification_judge_split(struct flow_verification *verification)
 {
     const struct mime_split_result *split = mime_split_get(verification->split);
 
+    verification->result.has_range = split->parts > 0;
+    verification->result.range_offset = split->content_offset;
+    verification->result.range_bytes = split->content_bytes;
     if (split->parts != 2)
         verification_break(verification, "wrong-parts");
     else if (!split->closed)

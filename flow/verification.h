@@ -105,7 +105,11 @@ struct flow_verification_result {
     size_t count;
     const struct flow_verification_signer *signer; /* the one that decided; NULL: none */
     const struct smime_verify_result *smime;       /* NULL when it did not get so far */
-    char text[400];                                /* one sentence for people, escaped */
+    /* Clear-signed, and part one was found: the octets that the signature is about, counted from
+     * the beginning of the body. */
+    bool has_range;
+    uint64_t range_offset, range_bytes;
+    char text[400]; /* one sentence for people, escaped */
     /* The words of smimectl verify --json. */
     const char *signature_word; /* "ok", "bad", "none" */
     const char *path_word;      /* "ok" or a reason word; "none" without a signer's certificate */

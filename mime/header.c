@@ -13,6 +13,7 @@ struct mime_header {
     size_t count;
     size_t cap;
     size_t malformed;
+    size_t irregular;
     size_t bytes; /* of all names and values */
     size_t limit_bytes;
     size_t limit_fields;
@@ -64,6 +65,22 @@ make_room(struct mime_header *header, struct err *err)
     return ERR_OK;
 }
 
+static bool
+is_irregular(const struct mime_header *header, struct span name, struct span value)
+{
+    if (name.n == 0)
+        return !(header->count == 1 && value.n >= 5 && memcmp(value.p, "From ", 5) == 0);
+    for (size_t i = 0; i < name.n; i++) {
+        if (name.p[i] <= 0x20 || name.p[i] >= 0x7f)
+            return true;
+    }
+    for (size_t i = 0; i < value.n; i++) {
+        if (value.p[i] == '\r' && (i + 1 == value.n || value.p[i + 1] != '\n'))
+            return true;
+    }
+    return false;
+}
+
 /* Appends without judging; an empty name is a malformed line. */
 static enum err_code
 append_field(struct mime_header *header, struct span name, struct span value, struct err *err)
@@ -93,12 +110,15 @@ append_field(struct mime_header *header, struct span name, struct span value, st
     };
     header->bytes += name.n + value.n;
     header->malformed += name.n == 0;
+    header->irregular += is_irregular(header, name, value);
     return ERR_OK;
 }
 
 enum err_code
 mime_header_set(struct mime_header *header, struct span name, struct span value, struct err *err)
 {
+    bool blank = name.n > 0 && is_blank(name.p[name.n - 1]);
+
     while (name.n > 0 && is_blank(name.p[name.n - 1]))
         name.n--;
     for (size_t i = 0; i < name.n; i++) {
@@ -112,7 +132,9 @@ mime_header_set(struct mime_header *header, struct span name, struct span value,
             return err_set(err, ERR_PERM,
                            "header field value with a line break that is no folding");
     }
-    return append_field(header, name, value, err);
+    enum err_code code = append_field(header, name, value, err);
+    header->irregular += code == ERR_OK && blank;
+    return code;
 }
 
 /* The line at `at`, without its line break; *next is where the following one begins. */
@@ -166,6 +188,7 @@ mime_header_parse(struct mime_header *header, struct span section, struct err *e
         enum err_code code = append_field(header, name, value, err);
         if (code != ERR_OK)
             return code;
+        header->irregular += name.n > 0 && is_blank(name.p[name.n]);
         at = next;
     }
     return ERR_OK;
@@ -181,6 +204,12 @@ size_t
 mime_header_malformed(const struct mime_header *header)
 {
     return header->malformed;
+}
+
+size_t
+mime_header_irregular(const struct mime_header *header)
+{
+    return header->irregular;
 }
 
 struct mime_header_field

@@ -42,6 +42,11 @@ ERR_CHECKED enum err_code mime_header_parse(struct mime_header *header, struct s
 size_t mime_header_count(const struct mime_header *header);
 size_t mime_header_malformed(const struct mime_header *header);
 
+/* Fields that some readers take for the end of the section, or for two: white space before the
+ * colon, a name with bytes outside of 33-126, a bare CR in the value. Malformed lines count, too,
+ * but for the "From " line that a mailbox file begins with. */
+size_t mime_header_irregular(const struct mime_header *header);
+
 /* Field `index` (0-based), borrowed until the header is freed; empty spans beyond the last. */
 struct mime_header_field mime_header_get(const struct mime_header *header, size_t index);
 

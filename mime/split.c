@@ -54,6 +54,7 @@ struct mime_split {
     struct buf signature;
     enum split_place place;
     struct mime_line line; /* of part one */
+    uint64_t bytes;        /* of tokens so far */
     bool finished;
     struct err failed;
     struct mime_split_result result;
@@ -258,9 +259,12 @@ split_delimiter(struct mime_split *split, const struct mime_boundary_token *toke
 static enum err_code
 split_token(struct mime_split *split, const struct mime_boundary_token *token, struct err *err)
 {
+    split->bytes += token->bytes.n;
     if (token->kind == MIME_BOUNDARY_TEXT)
         return split_text(split, token->bytes, err);
     split_delimiter(split, token);
+    if (split->place == PLACE_CONTENT)
+        split->result.content_offset = split->bytes;
     return ERR_OK;
 }
 

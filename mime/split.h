@@ -25,14 +25,15 @@ struct mime_split_args {
 };
 
 struct mime_split_result {
-    uint32_t parts;      /* body parts seen */
-    bool preamble;       /* non-white text before the first boundary */
-    bool preamble_usual; /* and it is, word for word, what mail programs write there */
-    bool epilogue;       /* non-white text after the closing boundary */
-    bool closed;         /* the closing boundary was there */
-    bool ambiguous;      /* readers may differ; `why` says how */
-    bool bare_line_end;  /* a bare LF ended a boundary line or sits in part one */
-    const char *why;     /* static text or NULL */
+    uint32_t parts;          /* body parts seen */
+    bool preamble;           /* non-white text before the first boundary */
+    bool preamble_usual;     /* and it is, word for word, what mail programs write there */
+    bool epilogue;           /* non-white text after the closing boundary */
+    bool closed;             /* the closing boundary was there */
+    bool ambiguous;          /* readers may differ; `why` says how */
+    bool bare_line_end;      /* a bare LF ended a boundary line or sits in part one */
+    const char *why;         /* static text or NULL */
+    uint64_t content_offset; /* in what was written: where part one begins */
     uint64_t content_bytes;
     struct span signature_header; /* of part two; borrowed until free */
     struct span signature_body;   /* as it came, still encoded; borrowed until free */

@@ -158,9 +158,9 @@ policy_verdict_decide(const struct policy_verdict_facts *facts, struct policy_ve
     verdict_of_signers(facts, from_usable, out);
     if (out->result == POLICY_RESULT_FAIL || out->result == POLICY_RESULT_POLICY)
         return;
-    if (facts->structure_ambiguous)
+    if (facts->structure_ambiguous && doubt.result != POLICY_RESULT_PERMERROR)
         doubt = (struct outcome){ POLICY_RESULT_NEUTRAL, facts->structure_reason };
-    else if (facts->micalg_mismatch)
+    else if (facts->micalg_mismatch && doubt.result != POLICY_RESULT_PERMERROR)
         doubt = (struct outcome){ POLICY_RESULT_NEUTRAL, "micalg-mismatch" };
     if (doubt.result != POLICY_RESULT_NONE)
         verdict_set(out, doubt, out->signer);

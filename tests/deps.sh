@@ -11,6 +11,7 @@ build="gcc libc6-dev libmilter-dev libssl-dev libidn2-dev libunistring-dev libhi
     libsqlite3-dev uthash-dev"
 demo="$build openssl postfix python3"
 check="$demo clang libclang-rt-14-dev clang-format libcmocka-dev gpgsm gnupg libnss3-tools libbcmail-java openjdk-17-jdk-headless mandoc procps
+    libgmime-3.0-dev pkg-config
     m4 libwrap0 libnsl2 libdb5.3 libsasl2-2 redis-server slapd ldap-utils
     libsasl2-modules sasl2-bin
     samba samba-ad-dc samba-ad-provision samba-dsdb-modules winbind ldb-tools python3-markdown"

@@ -277,6 +277,10 @@ def people(m):
             ("an empty group beside", (b"From: bob@partner.example, nobody:;",), "neutral", "from-syntax", BOB),
             ("only a name", (b"From: Bob",), "neutral", "from-syntax", BOB),
             ("empty angles", (b"From: Bob <>",), "neutral", "from-syntax", BOB),
+            ("a blank before the closing angle", (b"From: Bob <bob@partner.example >",), "neutral", "from-syntax", BOB),
+            ("a fold inside the angles", (b"From: Bob <bob@partner.example\r\n >",), "neutral", "from-syntax", BOB),
+            ("a bare CR in a header field", (bob, b"X-Y: a\rFrom: m@evil.test"), "neutral", "ambiguous-header", BOB),
+            ("a field name with an octet of 8 bits", (bob, b"X\xff: y"), "neutral", "ambiguous-header", BOB),
             ("three From fields", (bob, bob, bob), "permerror", "from-several", BOB),
             ("the same From twice", (bob, bob), "permerror", "from-several", BOB)):
         add("from", name, clear(TEXT, good, sender=sender(*fields)), result, reason, identifier=who)
