@@ -7,9 +7,11 @@
 #include "flow/forged.h"
 #include "flow/layers.h"
 #include "flow/names.h"
+#include "flow/reader.h"
 #include "flow/reply.h"
 #include "flow/result.h"
 #include "flow/state.h"
+#include "policy/requirement.h"
 #include "policy/rule.h"
 #include "util/clock.h"
 
@@ -39,6 +41,17 @@ inbound_find_trusts(const struct flow_message *message, struct flow_inbound *inb
     return ERR_OK;
 }
 
+/* Do all recipients' rules want signatures taken off? */
+static bool
+inbound_wants_strip(const struct flow_message *message)
+{
+    for (size_t i = 0; i < message->count; i++) {
+        if (!message->recipients[i].rule->smime || !message->recipients[i].rule->strip_signature)
+            return false;
+    }
+    return message->count > 0;
+}
+
 enum err_code
 flow_inbound_new(struct flow_message *message, struct err *err)
 {
@@ -55,6 +68,11 @@ flow_inbound_new(struct flow_message *message, struct err *err)
     if (code != ERR_OK || inbound->trust_count == 0)
         return code;
     code = flow_decryption_new(message, &inbound->decryption, err);
+    if (code == ERR_OK && inbound_wants_strip(message))
+        code = flow_strip_new(&(struct spool_args){ .folder = global->spool_folder,
+                                                    .memory_bytes = global->spool_memory,
+                                                    .limit_bytes = global->max_message },
+                              &inbound->strip, err);
     if (code != ERR_OK)
         return code;
     flow_verification_args_init(&args, global->spool_folder);
@@ -69,6 +87,7 @@ flow_inbound_new(struct flow_message *message, struct err *err)
     args.limit_opaque_bytes = global->max_opaque;
     args.decryption = inbound->decryption;
     args.limit_enveloped_bytes = global->max_message;
+    args.content = inbound->strip ? flow_strip_stage(inbound->strip) : NULL;
     code = flow_verification_new(&args, message->header, &inbound->verification, err);
     if (code == ERR_OK)
         message->wants_body = flow_verification_wants_body(inbound->verification);
@@ -101,6 +120,7 @@ flow_inbound_free(struct flow_inbound **inbound)
     *inbound = NULL;
     flow_verification_free(&old->verification);
     flow_decryption_free(&old->decryption);
+    flow_strip_free(&old->strip);
     free(old->trusts);
     free(old);
 }
@@ -117,6 +137,8 @@ flow_inbound_write(struct flow_inbound *inbound, struct span piece, struct err *
 enum err_code
 flow_inbound_write_body(struct flow_inbound *inbound, struct stage *sink, struct err *err)
 {
+    if (inbound->stripped)
+        return flow_strip_write_body(inbound->strip, sink, err);
     if (inbound->decryption)
         return flow_decryption_write_body(inbound->decryption, sink, err);
     stage_free(&sink);
@@ -126,7 +148,9 @@ flow_inbound_write_body(struct flow_inbound *inbound, struct stage *sink, struct
 uint64_t
 flow_inbound_bytes(const struct flow_inbound *inbound)
 {
-    return inbound->verification ? flow_verification_bytes(inbound->verification) : 0;
+    uint64_t bytes = inbound->strip ? flow_strip_bytes(inbound->strip) : 0;
+
+    return inbound->verification ? bytes + flow_verification_bytes(inbound->verification) : bytes;
 }
 
 /* ---- what happens to it ------------------------------------------------------------------------
@@ -159,8 +183,66 @@ inbound_shown_verdict(const struct flow_verification_result *result)
     return result->verdict;
 }
 
+/* A layer of encryption, whether it was opened or not. */
+static bool
+inbound_is_encrypted(const struct flow_message *message)
+{
+    struct flow_verification_layer layers[FLOW_VERIFICATION_LAYERS];
+    bool too_deep;
+    size_t n = flow_verification_layers(message->inbound->verification, layers, &too_deep);
+
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(layers[i].state, "sealed") == 0 || strcmp(layers[i].state, "opened") == 0)
+            return true;
+    }
+    return false;
+}
+
 static void
-inbound_find_disposition(const struct flow_message *message,
+inbound_require(struct flow_message *message, const struct conf_rule *rule,
+                const struct policy_verdict *verdict, bool encrypted)
+{
+    struct flow_inbound *inbound = message->inbound;
+    struct policy_requirement requirement;
+
+    policy_requirement_check(rule, verdict, encrypted, &requirement);
+    if (!requirement.reason)
+        return;
+    if (!inbound->required)
+        inbound->required = requirement.reason;
+    if (inbound_severity(requirement.disposition) > inbound_severity(inbound->disposition)) {
+        inbound->disposition = requirement.disposition;
+        inbound->required = requirement.reason;
+        inbound->rule = rule;
+    }
+}
+
+/* What partners promised. Where From is not one usable mailbox, no rule was chosen by it: then each
+ * rule that it may be about counts, or two From fields would be the way around. */
+static void
+inbound_find_required(struct flow_message *message, const struct policy_verdict *verdict)
+{
+    const struct conf *conf = message->conf;
+    bool encrypted = inbound_is_encrypted(message);
+    struct mime_header_field field;
+    bool wanted = false;
+
+    for (size_t i = 0; i < message->count; i++) {
+        inbound_require(message, message->recipients[i].rule, verdict, encrypted);
+        wanted |= message->recipients[i].rule->smime;
+    }
+    if (message->from.address[0] || !wanted)
+        return;
+    for (size_t i = 0; mime_header_find(message->header, "From", i, &field); i++) {
+        for (size_t k = 0; k < conf->rule_count; k++) {
+            if (policy_requirement_concerns(&conf->rules[k], field.value))
+                inbound_require(message, &conf->rules[k], verdict, encrypted);
+        }
+    }
+}
+
+static void
+inbound_find_disposition(struct flow_message *message,
                          const struct flow_verification_result *result)
 {
     const struct policy_verdict verdict = inbound_shown_verdict(result);
@@ -179,6 +261,7 @@ inbound_find_disposition(const struct flow_message *message,
         }
         first = false;
     }
+    inbound_find_required(message, &verdict);
 }
 
 static void
@@ -210,10 +293,17 @@ inbound_refuse(struct flow_message *message, const struct flow_verification_resu
     bool hold_back = message->inbound->disposition == POLICY_HOLD_BACK;
     const struct policy_verdict verdict = inbound_shown_verdict(result);
     const char *words = verdict.result == POLICY_RESULT_NONE ? "" : result->text;
+    const char *required = message->inbound->required;
     char text[600];
 
-    snprintf(text, sizeof(text), "S/MIME verification: %s (%s)%s%s",
+    snprintf(text, sizeof(text), "%sS/MIME verification: %s (%s)%s%s",
+             !required ? ""
+             : strcmp(required, "encryption-required")
+                 ? "mail of this sender has to be signed; "
+                 : "mail of this sender has to be encrypted; ",
              policy_result_name(verdict.result), verdict.reason, words[0] ? ": " : "", words);
+    if (required)
+        message->outcome.reason = required;
     flow_reply_set(answer, hold_back ? 451 : 550, hold_back ? "4.7.1" : "5.7.1", text);
     message->outcome.action = hold_back ? "defer" : "refuse";
     message->outcome.result = hold_back ? "deferred" : "refused";
@@ -265,19 +355,47 @@ inbound_note_decryption(struct flow_message *message)
     outcome->cipher = flow_decryption_cipher(decryption);
 }
 
+/* Takes the outermost signature off, if it is the one that passed. */
+static enum err_code
+inbound_strip(struct flow_message *message, const struct flow_verification_result *result,
+              struct err *err)
+{
+    struct flow_inbound *inbound = message->inbound;
+    struct flow_verification_layer layers[FLOW_VERIFICATION_LAYERS];
+    bool too_deep, can = false;
+    enum err_code code;
+
+    if (!inbound->strip || result->verdict.result != POLICY_RESULT_PASS ||
+        !inbound_wants_strip(message) || inbound->disposition != POLICY_MARK ||
+        flow_verification_layers(inbound->verification, layers, &too_deep) == 0 ||
+        !layers[0].counts)
+        return ERR_OK;
+    code = flow_strip_finish(inbound->strip, &can, err);
+    if (code != ERR_OK || !can)
+        return code;
+    inbound->stripped = true;
+    message->outcome.note = "signature-removed";
+    return flow_strip_edits(inbound->strip, message->header, &message->edits, err);
+}
+
 /* The edits of a message that goes on. The result stays on top of everything that is inserted. */
 static enum err_code
 inbound_edit(struct flow_message *message, const struct flow_verification_result *result,
              struct err *err)
 {
     const struct flow_decryption *decryption = message->inbound->decryption;
+    const struct policy_verdict verdict = inbound_shown_verdict(result);
     enum err_code code = flow_layers_edits(message, err);
 
+    if (code == ERR_OK)
+        code = flow_reader_fields(message, result, err);
     if (code == ERR_OK)
         code = inbound_add_result(message, result, err);
     if (code == ERR_OK && decryption && flow_decryption_get(decryption) == FLOW_DECRYPTION_OPENED)
         code = flow_decryption_edits(decryption, message->header, &message->edits, err);
-    return code;
+    else if (code == ERR_OK)
+        code = inbound_strip(message, result, err);
+    return code == ERR_OK ? flow_reader_tag(message, &verdict, err) : code;
 }
 
 static enum err_code
@@ -300,8 +418,9 @@ inbound_verify(struct flow_message *message, struct flow_answer *answer, struct 
     }
     code = inbound_edit(message, result, err);
     if (code == ERR_OK && inbound->disposition == POLICY_QUARANTINE) {
-        snprintf(reason, sizeof(reason), "S/MIME verification: %s (%s)",
-                 policy_result_name(result->verdict.result), result->verdict.reason);
+        snprintf(reason, sizeof(reason), "S/MIME verification: %s (%s)%s%s",
+                 policy_result_name(result->verdict.result), result->verdict.reason,
+                 inbound->required ? ", " : "", inbound->required ? inbound->required : "");
         code = flow_edits_add(&message->edits, FLOW_EDIT_QUARANTINE, NULL, reason, 0, err);
         message->outcome.action = "quarantine";
     }
@@ -329,6 +448,8 @@ flow_inbound_finish(struct flow_message *message, int64_t deadline_ms, struct fl
         message->outcome.has_crypto = true;
     } else if (code == ERR_OK) {
         code = flow_layers_edits(message, &err);
+        if (code == ERR_OK)
+            code = flow_reader_fields(message, NULL, &err);
     }
     if (code == ERR_OK && clock_monotonic_ms() > deadline_ms)
         code = err_set_reason(&err, ERR_TEMP, "deadline", "verification took too long");

@@ -18,11 +18,15 @@
 
 #include "flow/decryption.h"
 #include "flow/message.h"
+#include "flow/strip.h"
 #include "flow/verification.h"
 
 struct flow_inbound {
     struct flow_verification *verification; /* NULL: no recipient's rule wants it */
     struct flow_decryption *decryption;     /* NULL: nothing is to be decrypted */
+    struct flow_strip *strip;               /* NULL: no signature is to be taken off */
+    bool stripped;                          /* it is: the new body is what was signed */
+    const char *required; /* reason word of a requirement that is not met; NULL: none */
     const struct pki_trust *
         *trusts; /* distinct sets of the recipients' rules; NULL entries: no such set */
     size_t trust_count;

@@ -75,7 +75,7 @@ verification_take_content(void *context, struct span piece, struct err *err)
     enum err_code code =
         verification->verify ? smime_verify_write(verification->verify, piece, err) : ERR_OK;
 
-    if (code == ERR_OK && !verification->verify && verification->args.content)
+    if (code == ERR_OK && verification->args.content)
         code = stage_write(verification->args.content, piece, err);
     return code == ERR_OK ? flow_layer_write(verification->layer, piece, err) : code;
 }

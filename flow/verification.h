@@ -71,8 +71,8 @@ struct flow_verification_args {
     uint64_t limit_enveloped_bytes;
     unsigned depth;               /* 1: the message itself */
     const struct flow_from *from; /* of the message, for what is inside it; NULL: of `header` */
-    struct stage *content; /* gets what is inside an opaque signature, whatever the verdict; may be
-                              NULL; borrowed, not finished */
+    struct stage *content; /* gets what is inside the outermost signature, whatever the verdict; may
+                              be NULL; borrowed, not finished */
 };
 
 /* Sets the defaults of the configuration table where the caller has none (smimectl without a

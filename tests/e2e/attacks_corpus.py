@@ -247,7 +247,8 @@ def people(m):
     bob = b"From: bob@partner.example"
     evil = b"From: m@evil.test"
     for name, fields, result, reason, who in (
-            ("Sender is the signer, From is not", (evil, b"Sender: bob@partner.example"), "fail", "identity-mismatch", "m@evil.test"),
+            ("Sender is the signer, From is not", (evil, b"Sender: bob@partner.example"), "fail", "identity-mismatch",
+                "m@evil.test"),
             ("Reply-To is the signer, From is not", (evil, b"Reply-To: bob@partner.example"), "fail", "identity-mismatch",
              "m@evil.test"),
             ("Resent-From is the signer, From is not", (b"Resent-From: bob@partner.example", evil), "fail", "identity-mismatch",
@@ -271,7 +272,8 @@ def people(m):
             ("the domain as a literal", (b"From: bob@[192.0.2.1]",), "fail", "identity-mismatch", "bob@[192.0.2.1]"),
             ("a subdomain", (b"From: bob@mail.partner.example",), "fail", "identity-mismatch", "bob@mail.partner.example"),
             ("a longer local part", (b"From: bob+x@partner.example",), "fail", "identity-mismatch", "bob+x@partner.example"),
-            ("a percent hack", (b"From: bob%partner.example@evil.test",), "fail", "identity-mismatch", "bob%partner.example@evil.test"),
+            ("a percent hack", (b"From: bob%partner.example@evil.test",), "fail", "identity-mismatch",
+                "bob%partner.example@evil.test"),
             ("two at signs", (b"From: bob@partner.example@evil.test",), "neutral", "from-syntax", BOB),
             ("a comma behind", (b"From: bob@partner.example,",), "neutral", "from-syntax", BOB),
             ("an empty group beside", (b"From: bob@partner.example, nobody:;",), "neutral", "from-syntax", BOB),
@@ -292,10 +294,14 @@ def people(m):
         return tlv(0x81, octets)
 
     upn = tlv(0xA0, oid("1.3.6.1.4.1.311.20.2.3"), tlv(0xA0, tlv(0x0C, b"bob@partner.example")))
-    for name, names in (("a tab before", [mail(b"\tbob@partner.example")]), ("a line feed behind", [mail(b"bob@partner.example\n")]),
-                        ("a NUL before", [mail(b"\0bob@partner.example")]), ("mailto before it", [mail(b"mailto:bob@partner.example")]),
-                        ("a name before it", [mail(b"Bob <bob@partner.example>")]), ("a comment", [mail(b"bob@partner.example(x)")]),
-                        ("a dot behind", [mail(b"bob@partner.example.")]), ("two at signs", [mail(b"bob@partner.example@evil.test")]),
+    for name, names in (("a tab before", [mail(b"\tbob@partner.example")]), ("a line feed behind",
+        [mail(b"bob@partner.example\n")]),
+                        ("a NUL before", [mail(b"\0bob@partner.example")]), ("mailto before it",
+                            [mail(b"mailto:bob@partner.example")]),
+                        ("a name before it", [mail(b"Bob <bob@partner.example>")]), ("a comment",
+                            [mail(b"bob@partner.example(x)")]),
+                        ("a dot behind", [mail(b"bob@partner.example.")]), ("two at signs",
+                            [mail(b"bob@partner.example@evil.test")]),
                         ("a UPN", [upn, mail(b"m@evil.test")]), ("a UPN alone", [upn]),
                         ("a DNS name", [tlv(0x82, b"bob@partner.example"), mail(b"m@evil.test")]),
                         ("a URI", [tlv(0x86, b"mailto:bob@partner.example"), mail(b"m@evil.test")]),
@@ -365,7 +371,8 @@ def parsers(m):
             ("another type behind a comma", b"multipart/signed, text/html; " + base[18:] + b"boundary=b0", "none", "")):
         add("parser", f"Content-Type: {name}", kind(text), result, reason)
     for name, field_ in (("text/plain behind it", b"Content-Type: text/plain\r\n"), ("the same again", TYPE),
-                         ("in other letters", b"content-TYPE: text/html\r\n"), ("with a blank before the colon", b"Content-Type : text/html\r\n"),
+                         ("in other letters", b"content-TYPE: text/html\r\n"), ("with a blank before the colon",
+                             b"Content-Type : text/html\r\n"),
                          ("empty", b"Content-Type:\r\n")):
         add("parser", f"two Content-Types, the second {name}", clear(TEXT, good, kind=TYPE + field_), "neutral", "ambiguous-header")
     for name, field_, result, reason in (
@@ -378,7 +385,8 @@ def parsers(m):
     for name, text, result, reason in (
             ("no empty line behind the part's header", b"Content-Type: text/plain\r\nHello.\r\n", "pass", ""),
             ("a boundary of another in it", b"Content-Type: text/plain\r\n\r\nx\r\n--other\r\nmore\r\n", "pass", ""),
-            ("a longer boundary in it", b"Content-Type: text/plain\r\n\r\nx\r\n--b00\r\nmore\r\n", "neutral", "ambiguous-structure"),
+            ("a longer boundary in it", b"Content-Type: text/plain\r\n\r\nx\r\n--b00\r\nmore\r\n", "neutral",
+                "ambiguous-structure"),
             ("a boundary behind a blank", b"Content-Type: text/plain\r\n\r\nx\r\n --b0\r\nmore\r\n", "pass", ""),
             ("a boundary in capitals", b"Content-Type: text/plain\r\n\r\nx\r\n--B0\r\nmore\r\n", "pass", ""),
             ("one dash only", b"Content-Type: text/plain\r\n\r\nx\r\n-b0\r\nmore\r\n", "pass", ""),
@@ -387,7 +395,8 @@ def parsers(m):
             ("a multipart without end in it", b'Content-Type: multipart/mixed; boundary="i"\r\n\r\n--i\r\n\r\nx\r\n', "pass", ""),
             ("a multipart with the same boundary in it", b'Content-Type: multipart/mixed; boundary="b0"\r\n\r\nx\r\n', "neutral",
              "ambiguous-structure"),
-            ("8-bit octets", b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n",
+            ("8-bit octets",
+                b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n",
              "pass", ""),
             ("a line of 5,000 octets", b"Content-Type: text/plain\r\n\r\n" + b"x" * 5000 + b"\r\n", "pass", "")):
         add("parser", f"the signed part: {name}", clear(text, m.object(text=text)), result, reason)
@@ -407,7 +416,8 @@ def parsers(m):
             ("bare line feeds", head + b"\r\n\r\n" + body.replace(TEXT, TEXT.replace(b"\r\n", b"\n")), "fail", "digest-mismatch"),
             ("the header's case changed", flat.replace(b"Content-Type: text/plain", b"content-type: text/plain"), "fail",
              "digest-mismatch"),
-            ("the parts exchanged by a third", flat.replace(b"--b0\r\n" + PART, b"--b0\r\n" + OTHER + b"\r\n--b0\r\n" + PART), "permerror",
+            ("the parts exchanged by a third", flat.replace(b"--b0\r\n" + PART,
+                b"--b0\r\n" + OTHER + b"\r\n--b0\r\n" + PART), "permerror",
              "wrong-parts")):
         add("parser", f"the multipart: {name}", message, result, reason)
     for name, part, result, reason in (

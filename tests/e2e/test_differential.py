@@ -158,7 +158,8 @@ class Judge:
         self.chain = [run("openssl", "x509", "-in", ca.cert, "-outform", "DER").stdout]
         self.folder = scratch.folder("messages")
         self.gmime = GMime(scratch)
-        self.arguments = ["verify", "--json", "--anchors", ca.anchors, "--untrusted", ca.intermediates, "--crl", ca.crls, "--offline"]
+        self.arguments = ["verify", "--json", "--anchors", ca.anchors, "--untrusted", ca.intermediates, "--crl", ca.crls,
+            "--offline"]
 
     def sign(self, content):
         return signed_data([self.bob.der, *self.chain], [self.bob.info(content)])
@@ -227,13 +228,15 @@ CONTENTS = (
     b"Content-Type: text/plain\r\n\r\nHello.\r\n",
     b"Content-Type: text/plain\r\n\r\nHello\r\n\r\n\r\n",
     b"\r\nno header\r\n",
-    b'Content-Type: multipart/mixed; boundary="in"\r\n\r\n--in\r\n\r\none\r\n--in\r\nContent-Type: text/html\r\n\r\n<p>two</p>\r\n--in--\r\n',
+    b'Content-Type: multipart/mixed; boundary="in"\r\n\r\n--in\r\n\r\none\r\n--in\r\n'
+    b"Content-Type: text/html\r\n\r\n<p>two</p>\r\n--in--\r\n",
     b'Content-Type: multipart/alternative; boundary="b"\r\n\r\n--b\r\n\r\none\r\n--b--\r\n',
     b'Content-Type: multipart/mixed; boundary="b00"\r\n\r\n--b00\r\n\r\none\r\n--b00--\r\n',
     b"Content-Type: message/rfc822\r\n\r\nFrom: x@y.test\r\nSubject: in\r\n\r\nbody\r\n",
 )
 SPRINKLES = (b"\r\n", b"\n", b"\r", b" ", b"\t", b"--b0", b"--b0--", b"\r\n--b0\r\n", b"\r\n--b0--\r\n", b"--", b"b0", b"\r\n\r\n",
-             b"Content-Type: text/plain\r\n", b'Content-Type: multipart/mixed; boundary="zz"\r\n', b"--zz\r\n", b"\0", b"\xff", b";",
+             b"Content-Type: text/plain\r\n", b'Content-Type: multipart/mixed; boundary="zz"\r\n', b"--zz\r\n", b"\0",
+                 b"\xff", b";",
              b'"', b"\\", b"(", b")", b"=", b"*0=", b"boundary=zz; ", b"From: m@evil.test\r\n", b", m@evil.test", b"<m@evil.test>",
              b"=?utf-8?q?x?=", b":", b"@", b"--in\r\n", b"\r\n ", b"From \r\n", b"\x0b", b"\x0c", b"\xe2\x80\xa8", b"\x1c")
 
