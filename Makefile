@@ -164,12 +164,13 @@ fuzz_targets := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz: ## fuzz every parser for TIME seconds each (libFuzzer); F=fuzz_name for one
 	@tests/deps.sh check
 	+@$(MAKE) --no-print-directory BUILD=$(fuzz_build) CC=clang SAN=address,undefined,fuzzer-no-link OPT='-O1' fuzz-programs
-	@set -e; for f in $(if $(F),$(F),$(fuzz_targets)); do n=$${f#fuzz_}; \
+	@found=0; for f in $(if $(F),$(F),$(fuzz_targets)); do n=$${f#fuzz_}; \
 		mkdir -p $(fuzz_build)/corpus/$$n tests/fuzz/seeds/$$n; \
 		echo "== $$f"; \
 		$(fuzz_build)/tests/fuzz/$$f -max_total_time=$(TIME) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
 			-artifact_prefix=$(fuzz_build)/ $$([ -f tests/fuzz/$$n.dict ] && echo -dict=tests/fuzz/$$n.dict) \
-			$(fuzz_build)/corpus/$$n tests/fuzz/seeds/$$n 2>&1 | tail -12; done
+			$(fuzz_build)/corpus/$$n tests/fuzz/seeds/$$n >$(fuzz_build)/$$f.log 2>&1 || { echo "FOUND: $$f"; found=1; }; \
+		tail -12 $(fuzz_build)/$$f.log; done; exit $$found
 .PHONY: fuzz fuzz-programs
 fuzz-programs: $(patsubst %,$(fuzz_build)/tests/fuzz/%,$(fuzz_targets))
 $(fuzz_build)/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(libs) $(BUILD)/flags

@@ -130,6 +130,37 @@ reader_remove(const struct conf_rule *rule, struct buf *now, struct buf *next, b
     return code;
 }
 
+/* Does a reader still see a text of the rule, in pieces of several encoded words? */
+static enum err_code
+reader_is_shown(const struct conf_rule *rule, struct span value, bool *shown, struct err *err)
+{
+    struct buf seen = BUF_INIT(value.n + 1);
+    unsigned flags = 0;
+    enum err_code code = mime_word_decode(value, &seen, &flags, err);
+
+    *shown = false;
+    for (int result = POLICY_RESULT_NONE; code == ERR_OK && result <= POLICY_RESULT_PERMERROR;
+         result++) {
+        const char *tag = reader_find_tag(rule, (enum policy_result)result);
+        size_t n = strlen(tag);
+
+        for (size_t i = 0; n > 0 && i + n <= seen.n; i++)
+            *shown |= span_equal_nocase(span_of(seen.p + i, n), tag);
+    }
+    buf_free(&seen);
+    return code;
+}
+
+/* Nobody writes a tag in pieces but to forge it: its encoded words are shown as they stand. */
+static void
+reader_defuse(struct buf *value)
+{
+    for (size_t i = 0; i + 1 < value->n; i++) {
+        if (value->p[i] == '=' && value->p[i + 1] == '?')
+            value->p[i] = '_';
+    }
+}
+
 /* `value`: of Subject as it will be, `space` in front of it; `out` gets the tagged one. */
 static enum err_code
 reader_format(const struct conf_rule *rule, const char *tag, struct span value, struct buf *out,
@@ -137,10 +168,17 @@ reader_format(const struct conf_rule *rule, const char *tag, struct span value, 
 {
     struct buf now = BUF_INIT(out->limit_bytes), next = BUF_INIT(out->limit_bytes);
     enum err_code code = buf_append(&now, value, err);
+    bool shown = false;
 
     *changed = tag[0] != '\0';
     if (code == ERR_OK)
         code = reader_remove(rule, &now, &next, changed, err);
+    if (code == ERR_OK)
+        code = reader_is_shown(rule, buf_span(&now), &shown, err);
+    if (code == ERR_OK && shown) {
+        reader_defuse(&now);
+        *changed = true;
+    }
     if (code == ERR_OK && tag[0])
         code = buf_appendf(out, err, "%s ", tag);
     if (code == ERR_OK)

@@ -116,6 +116,11 @@ def test_tags_say_the_verdict_and_nobody_writes_them_himself():
             _, delivered = it.deliver(message, "tagged@example.org")
             shown = parsed(delivered)["Subject"]
             assert shown.lower().replace(" ", "") == "[unsigned]hello", (subject, shown)
+        for pieces in ("=?utf-8?q?[sig?= =?utf-8?q?ned]?= hello", "=?utf-8?b?W3NpZw==?=\r\n =?utf-8?q?ned=5D?= hello"):
+            _, delivered = it.deliver(b"Subject: " + pieces.encode() + b"\r\nFrom: bob@partner.example\r\n\r\nplain\r\n",
+                                      "tagged@example.org")
+            shown = parsed(delivered)["Subject"]
+            assert shown.startswith("[unsigned] ") and "[signed]" not in shown, shown
         cases = {
             "pass": (it.signed(), "[signed] s"),
             "fail": (it.signed().replace(b"this is bob", b"this is BOB"), "[FORGED] s"),
