@@ -286,6 +286,43 @@ a_header_of_very_many_lines_is_refused_quickly(void **state)
     buf_free(&section);
 }
 
+/* What some readers take for the end of the section, or for two fields. */
+static void
+fields_that_readers_take_apart_are_counted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *section;
+        size_t irregular;
+    } cases[] = {
+        { "A: 1\r\nB: 2\r\n 3\r\n", 0 },
+        { "A : 1\r\nB: 2\r\n", 1 },
+        { "A\t: 1\r\n", 1 },
+        { "A: 1\rB: 2\r\n", 1 },
+        { "G\xc3\xbc: 1\r\nA: 2\r\n", 1 },
+        { "no field\r\nA: 1\r\n", 1 },
+        { "From x@y Thu\r\nA: 1\r\n", 0 },
+        { "A: 1\r\nFrom x@y Thu\r\n", 1 },
+        { "A:\r\n", 0 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct mime_header *h = parsed(span_str(cases[i].section));
+        if (mime_header_irregular(h) != cases[i].irregular)
+            fail_msg("%s: %zu", cases[i].section, mime_header_irregular(h));
+        mime_header_free(&h);
+    }
+    struct mime_header *h = NULL;
+    struct err err = ERR_INIT;
+    assert_int_equal(mime_header_new(1000, 10, &h, &err), ERR_OK);
+    assert_int_equal(mime_header_set(h, span_str("A"), span_str(" 1\n 2"), &err), ERR_OK);
+    assert_int_equal(mime_header_irregular(h), 0);
+    assert_int_equal(mime_header_set(h, span_str("A "), span_str(" 1"), &err), ERR_OK);
+    assert_int_equal(mime_header_set(h, span_str("B"), span_str(" 1\r2"), &err), ERR_OK);
+    assert_int_equal(mime_header_set(h, span_str("C\x01"), span_str(" 1"), &err), ERR_OK);
+    assert_int_equal(mime_header_irregular(h), 3);
+    mime_header_free(&h);
+}
+
 int
 main(void)
 {
@@ -303,6 +340,7 @@ main(void)
         cmocka_unit_test(a_set_field_cannot_smuggle_in_another),
         cmocka_unit_test(both_bounds_are_errors_not_truncations),
         cmocka_unit_test(unfolding_takes_line_breaks_out_and_trims),
+        cmocka_unit_test(fields_that_readers_take_apart_are_counted),
         cmocka_unit_test(a_header_of_very_many_lines_is_refused_quickly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

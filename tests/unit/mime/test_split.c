@@ -1,5 +1,7 @@
 #include "pieces.h"
 
+#include <stdio.h>
+
 #include "mime/split.h"
 
 struct found {
@@ -127,6 +129,74 @@ text_before_and_behind_is_noted_and_white_space_is_not(void **state)
                                   .closed = true });
 }
 
+/* Piece by piece: which preambles are the usual ones, and where part one begins. */
+static void
+the_sentences_of_mail_programs_are_known_word_for_word(void **state)
+{
+    static const struct {
+        const char *before;
+        bool preamble, usual;
+    } cases[] = {
+        { "", false, false },
+        { "\r\n\t \r\n", false, false },
+        { "This is an S/MIME signed message\r\n\r\n", true, true },
+        { "\r\n This is a multi-part message in MIME format. \r\n", true, true },
+        { "This is an S/MIME signed message.\r\n", true, false },
+        { "This is an S/MIME signed message\r\nPay mallory.\r\n", true, false },
+        { "this is an s/mime signed message\r\n", true, false },
+        { "Pay\r\n", true, false },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (size_t k = 0; k < PIECES_N; k++) {
+            struct err err = ERR_INIT;
+            struct found found;
+            char in[300];
+            snprintf(in, sizeof in, "%s--b\r\nA: 1\r\n\r\nx\r\n--b\r\n\r\ny\r\n--b--\r\n",
+                     cases[i].before);
+            assert_int_equal(split(span_str(in), "b", 1 << 16, PIECES[k], &found, &err), ERR_OK);
+            assert_int_equal(found.result.preamble, cases[i].preamble);
+            assert_int_equal(found.result.preamble_usual, cases[i].usual);
+            assert_int_equal(found.result.content_offset, strlen(cases[i].before) + 5);
+            assert_int_equal(found.result.content_bytes, strlen("A: 1\r\n\r\nx"));
+            found_free(&found);
+        }
+    }
+}
+
+/* Readers that look for the inner delimiter first see no second part. */
+static void
+a_multipart_inside_with_the_same_boundary_is_ambiguous(void **state)
+{
+    static const struct {
+        const char *head;
+        bool ambiguous;
+    } cases[] = {
+        { "Content-Type: multipart/mixed; boundary=bb", true },
+        { "Content-Type: multipart/mixed;\r\n boundary=\"b\"", true },
+        { "A: 1\r\ncontent-type: multipart/mixed; BOUNDARY=b", true },
+        { "Content-Type: text/plain\r\nContent-Type: multipart/mixed; boundary=bb", true },
+        { "Content-Type: multipart/mixed; boundary=bbb", false },
+        { "Content-Type: multipart/mixed; boundary=c", false },
+        { "X: multipart/mixed; boundary=bb", false },
+        { "A: 1\r\n\r\nContent-Type: multipart/mixed; boundary=bb", false },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (size_t k = 0; k < PIECES_N; k++) {
+            struct err err = ERR_INIT;
+            struct found found;
+            char in[400];
+            snprintf(in, sizeof in, "--bb\r\n%s\r\n\r\nx\r\n--bb\r\n\r\ny\r\n--bb--\r\n",
+                     cases[i].head);
+            assert_int_equal(split(span_str(in), "bb", 1 << 16, PIECES[k], &found, &err), ERR_OK);
+            if (found.result.ambiguous != cases[i].ambiguous)
+                fail_msg("%s, pieces of %zu", cases[i].head, (size_t)PIECES[k]);
+            found_free(&found);
+        }
+    }
+}
+
 static void
 wrong_numbers_of_parts_are_ambiguous(void **state)
 {
@@ -251,6 +321,8 @@ main(void)
         cmocka_unit_test(part_one_is_exact_and_the_line_break_before_the_boundary_is_not_in_it),
         cmocka_unit_test(nested_multiparts_are_content),
         cmocka_unit_test(text_before_and_behind_is_noted_and_white_space_is_not),
+        cmocka_unit_test(the_sentences_of_mail_programs_are_known_word_for_word),
+        cmocka_unit_test(a_multipart_inside_with_the_same_boundary_is_ambiguous),
         cmocka_unit_test(wrong_numbers_of_parts_are_ambiguous),
         cmocka_unit_test(what_is_not_closed_is_ambiguous),
         cmocka_unit_test(look_alikes_of_the_boundary_are_ambiguous),
