@@ -151,7 +151,7 @@ log_put(enum log_level level, char *line)
         [LOG_LEVEL_DEBUG] = LOG_DEBUG,
     };
 
-    switch (log_state.sink) {
+    switch ((enum log_sink)log_state.sink) {
     case LOG_SINK_STDERR:
         log_put_stderr(line, strlen(line));
         break;
