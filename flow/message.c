@@ -106,7 +106,6 @@ void
 flow_message_free(struct flow_message **message)
 {
     struct flow_message *old = message ? *message : NULL;
-    size_t i;
 
     if (!old)
         return;
@@ -117,7 +116,7 @@ flow_message_free(struct flow_message **message)
     flow_inbound_free(&old->inbound);
     flow_arrival_free(&old->arrival);
     flow_identity_free(&old->identity);
-    for (i = 0; i < old->count; i++)
+    for (size_t i = 0; i < old->count; i++)
         message_free_recipient(&old->recipients[i]);
     free(old->recipients);
     flow_rules_free(&old->rules);
@@ -168,8 +167,7 @@ flow_state_fail(struct flow_message *message, const struct err *err, int phase,
 
     flow_reply_error(err, (enum flow_phase)phase, &message->answer);
     message->ended = true;
-    message->stalled |=
-        phase == FLOW_PHASE_BUILD && err->reason && strcmp(err->reason, "deadline") == 0;
+    flow_suspect_set_failure(message, err, phase);
     outcome->action = message->answer.kind == FLOW_REFUSE ? "refuse" : "defer";
     outcome->result = message->answer.kind == FLOW_REFUSE ? "refused" : "deferred";
     outcome->reason = err->reason ? err->reason : err_code_name(err->code);
@@ -322,9 +320,6 @@ flow_message_set_parameters(struct flow_message *message, char *const *arguments
     if (code != ERR_OK)
         flow_state_fail(message, &err, FLOW_PHASE_ENVELOPE, answer);
 }
-
-/* ---- header and body ---------------------------------------------------------------------------
- */
 
 void
 flow_message_header(struct flow_message *message, struct span name, struct span value,
@@ -571,12 +566,10 @@ flow_message_set_failed(struct flow_message *message, const char *reason)
 static bool
 message_debug_is_on(const struct flow_message *message)
 {
-    const char *id = message->id[0] ? message->id : NULL;
-    size_t i;
-
-    if (log_debug_is_on(id, message->sender) || log_debug_is_on(NULL, message->from.address))
+    if (log_debug_is_on(message->id[0] ? message->id : NULL, message->sender) ||
+        log_debug_is_on(NULL, message->from.address))
         return true;
-    for (i = 0; i < message->count; i++) {
+    for (size_t i = 0; i < message->count; i++) {
         if (log_debug_is_on(NULL, message->recipients[i].address))
             return true;
     }

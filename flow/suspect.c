@@ -111,6 +111,13 @@ flow_suspect_check(struct flow_message *message, struct flow_answer *answer)
 }
 
 void
+flow_suspect_set_failure(struct flow_message *message, const struct err *err, int phase)
+{
+    message->stalled |=
+        phase == FLOW_PHASE_BUILD && err->reason && strcmp(err->reason, "deadline") == 0;
+}
+
+void
 flow_suspect_set_end(struct flow_message *message)
 {
     if (message->poison_slot >= 0)
