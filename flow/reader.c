@@ -69,26 +69,22 @@ flow_reader_fields(struct flow_message *message, const struct flow_verification_
 /* ---- Subject -----------------------------------------------------------------------------------
  */
 
+/* Never NULL: the built-in rule has none at all. */
 static const char *
 reader_find_tag(const struct conf_rule *rule, enum policy_result result)
 {
-    switch (result) {
-    case POLICY_RESULT_NONE:
-        return rule->tag_none;
-    case POLICY_RESULT_PASS:
-        return rule->tag_pass;
-    case POLICY_RESULT_FAIL:
-        return rule->tag_fail;
-    case POLICY_RESULT_POLICY:
-        return rule->tag_policy;
-    case POLICY_RESULT_NEUTRAL:
-        return rule->tag_neutral;
-    case POLICY_RESULT_TEMPERROR:
-        return rule->tag_temperror;
-    case POLICY_RESULT_PERMERROR:
-        break;
-    }
-    return rule->tag_permerror;
+    const char *const tags[] = {
+        [POLICY_RESULT_NONE] = rule->tag_none,
+        [POLICY_RESULT_PASS] = rule->tag_pass,
+        [POLICY_RESULT_FAIL] = rule->tag_fail,
+        [POLICY_RESULT_POLICY] = rule->tag_policy,
+        [POLICY_RESULT_NEUTRAL] = rule->tag_neutral,
+        [POLICY_RESULT_TEMPERROR] = rule->tag_temperror,
+        [POLICY_RESULT_PERMERROR] = rule->tag_permerror,
+    };
+    const char *tag = tags[result];
+
+    return tag ? tag : "";
 }
 
 /* The edit that has changed Subject already; NULL: none. */
