@@ -163,6 +163,31 @@ conf_check_directory(struct conf_parser *parser, const struct conf_section *sect
                         directory->name);
 }
 
+static bool
+conf_check_lists(conf_list list, const char *name)
+{
+    for (; *list; list++) {
+        if (strcmp(*list, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The listener for copies is known by its name alone: that is of no other use. */
+static void
+conf_check_copies(struct conf_report *report, const struct conf_section *section)
+{
+    const struct conf_global *global = section->base;
+    const char *name = global->resubmit_daemon;
+
+    if (conf_check_lists(global->inbound_daemons, name) ||
+        conf_check_lists(global->outbound_daemons, name))
+        conf_report_set(report, conf_check_origin(section, "resubmit_daemon"),
+                        "resubmit_daemon = %s is in inbound_daemons or outbound_daemons, too; the "
+                        "listener for copies takes no other mail",
+                        name);
+}
+
 void
 conf_check(struct conf_parser *parser)
 {
@@ -176,6 +201,8 @@ conf_check(struct conf_parser *parser)
         conf_check_required(&parser->report, section);
         if (section->kind == CONF_KIND_GLOBAL)
             conf_check_network(parser, section);
+        if (section->kind == CONF_KIND_GLOBAL)
+            conf_check_copies(&parser->report, section);
         if (section->kind == CONF_KIND_RULE)
             conf_check_rule(parser, section);
         if (conf_table_is_scope(section->kind))

@@ -45,6 +45,36 @@ check_warn(void *context, const char *text)
     ctl_say("warning: %s", text);
 }
 
+/* What a message would be refused for without a listener for copies, by rules alone. */
+static void
+check_copies(const struct conf *conf)
+{
+    const struct conf_rule *encrypts = NULL, *leaves = NULL;
+
+    if (conf->global.resubmit_server[0])
+        return;
+    for (size_t i = 0; i < conf->rule_count; i++) {
+        const struct conf_rule *rule = &conf->rules[i];
+
+        if (rule->direction == CONF_DIRECTION_IN)
+            continue;
+        if (rule->smime && rule->no_certificate != CONF_NO_CERTIFICATE_REFUSE &&
+            rule->encrypt != CONF_ENCRYPT_NEVER)
+            ctl_say("warning: rule \"%s\": what no_certificate says needs a listener for copies "
+                    "(resubmit_server) where one recipient has a certificate and another has not; "
+                    "without it such messages are refused",
+                    rule->name);
+        if (rule->smime && rule->encrypt != CONF_ENCRYPT_NEVER)
+            encrypts = rule;
+        else
+            leaves = rule;
+    }
+    if (encrypts && leaves)
+        ctl_say("warning: a message to recipients of rule \"%s\" and of rule \"%s\" may need "
+                "different copies, and is refused then: resubmit_server is not set",
+                encrypts->name, leaves->name);
+}
+
 /* What the daemon loads at its start: keys, certificates, trust, directories. Nothing is connected
  * to. */
 static enum err_code
@@ -74,6 +104,8 @@ check_run(const char *path, bool as_json)
     code = conf_load(path, check_complain, &complaints, &conf, &err);
     if (code == ERR_OK)
         code = check_services(conf, &err);
+    if (code == ERR_OK)
+        check_copies(conf);
     /* Whatever went wrong without a complaint (no such file) is one error more. */
     if (code != ERR_OK && complaints.count == 0) {
         if (as_json) {

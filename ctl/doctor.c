@@ -249,6 +249,7 @@ ctl_doctor_run(const struct ctl_doctor_args *args, FILE *out)
     ctl_doctor_check_cache(&report, conf);
     ctl_doctor_check_directories(&report, conf);
     check_daemon(&report, conf);
+    ctl_doctor_check_copies(&report, conf);
     ctl_doctor_check_postfix(&report, conf, args->postfix_folder);
     ctl_doctor_check_sendmail(&report, conf, args->sendmail_file);
     code = exit_code(&report);

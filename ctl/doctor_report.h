@@ -45,6 +45,7 @@ void ctl_doctor_check_files(struct ctl_doctor_report *report, const struct conf 
 void ctl_doctor_check_directories(struct ctl_doctor_report *report, const struct conf *conf);
 void ctl_doctor_check_trust(struct ctl_doctor_report *report, struct conf *conf);
 void ctl_doctor_check_cache(struct ctl_doctor_report *report, const struct conf *conf);
+void ctl_doctor_check_copies(struct ctl_doctor_report *report, const struct conf *conf);
 void ctl_doctor_check_host(struct ctl_doctor_report *report);
 
 #endif

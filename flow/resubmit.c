@@ -250,6 +250,12 @@ flow_resubmit_new(const struct flow_resubmit_args *args, struct flow_resubmit **
     return ERR_OK;
 }
 
+bool
+flow_resubmit_has_dsn(const struct flow_resubmit *resubmit)
+{
+    return resubmit->has_dsn;
+}
+
 enum err_code
 flow_resubmit_add(struct flow_resubmit *resubmit, const char *recipient, const char *parameters,
                   struct flow_resubmit_reply *reply, struct err *err)

@@ -65,6 +65,9 @@ ERR_CHECKED enum err_code flow_resubmit_new(const struct flow_resubmit_args *arg
                                             struct flow_resubmit **out,
                                             struct flow_resubmit_reply *reply, struct err *err);
 
+/* Does the peer offer DSN, so that NOTIFY, ORCPT, RET and ENVID are passed on? */
+bool flow_resubmit_has_dsn(const struct flow_resubmit *resubmit);
+
 /* Says RCPT; the answer is the recipient's own: ERR_OK with the reply's code 2xx, 4xx or 5xx. Any
  * other code ends the transaction (ERR_TEMP, ERR_PERM). `parameters` as above, or NULL. */
 ERR_CHECKED enum err_code flow_resubmit_add(struct flow_resubmit *resubmit, const char *recipient,

@@ -3,12 +3,13 @@
 that were delivered, read by `openssl cms`."""
 
 import base64
+import json
 import pathlib
 import re
 import tempfile
 
-from harness import (Authority, Postfix, Scratch, Sink, Smimed, Smtp, TOP, main, openssl_decrypt, openssl_verify, run, submit,
-                     trust_config, wait_until)
+from harness import (Authority, Postfix, Scratch, Sink, Smimed, Smtp, TOP, main, openssl_decrypt, openssl_verify, run, smimectl,
+                     submit, trust_config)
 from proxy import Proxy
 
 # What conf/postfix.example says about the listener.
@@ -333,6 +334,55 @@ def test_a_listener_without_its_name_neither_loops_nor_sends():
         assert code == 451, text
         assert "milter_macro_daemon_name=smimed-copies" in it.smimed.text(), it.smimed.text()
         assert not it.sink.messages
+
+
+def doctor(it):
+    """{check: [(level, text), ...]} of what smimectl doctor says about copies."""
+    done = smimectl("doctor", "--json", "-c", it.smimed.file, "--postfix", it.postfix.config)
+    checks = {}
+    for one in json.loads(done.stdout)["checks"]:
+        if one["check"].startswith("copies"):
+            checks.setdefault(one["check"], []).append((one["level"], one["text"]))
+    return checks
+
+
+def test_the_doctor_tries_the_listener():
+    with Scratch("copies") as scratch:
+        it = Setting(scratch, SEAL + SIGN)
+        checks = doctor(it)
+        assert {name: [level for level, _ in found] for name, found in checks.items()} == {
+            "copies.listener": ["OK"], "copies.mark": ["OK"], "copies.outside": ["OK"]}, checks
+        assert not it.sink.messages
+        it.smimed.stop()
+        assert doctor(it)["copies.listener"][0][0] == "FAIL"
+    with Scratch("copies") as scratch:
+        # A listener without its name takes the probe, which policy lets pass as mail of ours.
+        it = Setting(scratch, SEAL + rule("off", "*", "smime = no"), listener={"smtpd_discard_ehlo_keywords": "dsn"})
+        checks = doctor(it)
+        assert checks["copies.mark"][0][0] == "FAIL" and checks["copies.listener"][0][0] == "WARN", checks
+        assert b"a probe of smimectl doctor" in it.sink.take()[0][2]
+    with Scratch("copies") as scratch:
+        it = Setting(scratch, SEAL + SIGN)
+        it.postfix.close()
+        assert doctor(it)["copies.listener"][0][0] == "FAIL"
+
+
+def test_check_says_what_needs_a_listener():
+    with Scratch("copies") as scratch:
+        ca = Authority(scratch)
+        returns = rule("return", "*@partner.example", "sign = always", "encrypt = always", "no_certificate = return")
+        smimed = Smimed(scratch, returns + SIGN + trust_config(ca), start=False)
+        done = smimectl("check", "-c", smimed.file)
+        assert done.returncode == 0 and b"no_certificate" in done.stderr and b'"sign"' in done.stderr, done
+        smimed.configure('resubmit_server = "inet:10027@127.0.0.1"\n' + returns + SIGN + trust_config(ca))
+        done = smimectl("check", "-c", smimed.file)
+        assert done.returncode == 0 and b"no_certificate" not in done.stderr and b"resubmit_server" not in done.stderr, done
+        smimed.configure(SEAL + trust_config(ca))
+        assert b"resubmit_server" not in smimectl("check", "-c", smimed.file).stderr
+        for line, word in (('resubmit_daemon = ""', b"resubmit_daemon may not be empty"), ("resubmit_daemon = ORIGINATING", b"outbound_daemons")):
+            smimed.configure(f'resubmit_server = "inet:10027@127.0.0.1"\n{line}\n' + SIGN + trust_config(ca))
+            done = smimectl("check", "-c", smimed.file)
+            assert done.returncode == 2 and word in done.stdout, done
 
 
 def test_a_recipient_whom_postfix_refuses():
