@@ -322,6 +322,7 @@ flow_dispatch_letter(struct flow_services *services, const char *to, const struc
     struct flow_dispatch dispatch = {
         .services = services,
         .sender = "",
+        .is_utf8 = has_8bit(span_str(to)),
         .recipients = &recipient,
         .count = 1,
         .header = header,

@@ -14,7 +14,7 @@
 #include "util/clock.h"
 #include "util/log.h"
 
-enum { DAY_MS = 86400 * 1000 };
+enum { HOUR_MS = 3600 * 1000, DAY_MS = 24 * HOUR_MS };
 
 static pthread_t keeper;
 static bool running;
@@ -133,12 +133,14 @@ import_files(const struct conf_global *global)
 
 /* The journal of copies, where this process has written one. */
 static void
-forget_copies(const struct flow_services *services)
+forget_copies(void)
 {
+    struct flow_services *services = flow_services_get1();
     struct err err = ERR_INIT;
 
-    if (flow_resubmission_expire(services->resubmission, &err) != ERR_OK)
+    if (services && flow_resubmission_expire(services->resubmission, &err) != ERR_OK)
         log_warn("copies-journal", NULL, "old notes of copies stay: %s", err.text);
+    flow_services_free(&services);
 }
 
 static int64_t
@@ -151,7 +153,6 @@ look_at_files(void)
     if (services) {
         interval_ms = services->conf->global.import_interval;
         import_files(&services->conf->global);
-        forget_copies(services);
     }
     flow_services_free(&services);
     if (milter_reload_check(&err))
@@ -169,7 +170,7 @@ look_at_files(void)
 static void *
 keep(void *unused)
 {
-    int64_t files_ms = clock_monotonic_ms(), warn_ms = files_ms;
+    int64_t files_ms = clock_monotonic_ms(), warn_ms = files_ms, forget_ms = files_ms + HOUR_MS;
     sigset_t set;
 
     sigemptyset(&set);
@@ -182,7 +183,12 @@ keep(void *unused)
             warn_all();
             warn_ms = clock_monotonic_ms() + DAY_MS;
         }
-        int64_t left_ms = (files_ms < warn_ms ? files_ms : warn_ms) - clock_monotonic_ms();
+        if (now_ms >= forget_ms) {
+            forget_copies();
+            forget_ms = clock_monotonic_ms() + HOUR_MS;
+        }
+        int64_t next_ms = files_ms < warn_ms ? files_ms : warn_ms;
+        int64_t left_ms = (next_ms < forget_ms ? next_ms : forget_ms) - clock_monotonic_ms();
         if (left_ms < 0)
             left_ms = 0;
         struct timespec wait = { .tv_sec = left_ms / 1000, .tv_nsec = (left_ms % 1000) * 1000000 };

@@ -14,6 +14,8 @@
 #include "util/clock.h"
 #include "util/log.h"
 
+enum { COPIES_PATIENCE_MS = 1000 };
+
 static socklen_t
 address_size(const struct sockaddr *address)
 {
@@ -202,6 +204,21 @@ write_edits(struct milter_message *message, const struct milter_edits_args *edit
     message->result = MILTER_RESULT_FAILED;
 }
 
+/* Copies are waited for more than computed: a listener that hangs must not keep the slots from the
+ * messages of others. One that has not moved for a while no longer counts. */
+static void
+write_copies(struct milter_message *message, struct milter_budget_slot *slot, int64_t deadline_ms,
+             struct flow_answer *answer)
+{
+    int64_t patience_ms = slot->patience_ms;
+
+    slot->patience_ms = patience_ms < COPIES_PATIENCE_MS ? patience_ms : COPIES_PATIENCE_MS;
+    milter_budget_reset_slot(slot);
+    flow_message_write_copies(message->flow, deadline_ms, answer);
+    slot->patience_ms = patience_ms;
+    milter_budget_reset_slot(slot);
+}
+
 void
 milter_message_finish(struct milter_message *message, SMFICTX *ctx, struct flow_answer *answer)
 {
@@ -229,7 +246,7 @@ milter_message_finish(struct milter_message *message, SMFICTX *ctx, struct flow_
     if (taken)
         flow_message_finish(message->flow, deadline_ms, answer);
     if (taken && answer->kind == FLOW_COPIES)
-        flow_message_write_copies(message->flow, deadline_ms, answer);
+        write_copies(message, &slot, deadline_ms, answer);
     milter_progress_end(&progress);
     if (over)
         return;

@@ -7,9 +7,11 @@ import json
 import pathlib
 import re
 import tempfile
+import threading
+import time
 
-from harness import (Authority, Postfix, Scratch, Sink, Smimed, Smtp, TOP, main, openssl_decrypt, openssl_verify, run, smimectl,
-                     submit, trust_config)
+from harness import (Authority, PATIENCE, Postfix, Scratch, Sink, Smimed, Smtp, TOP, main, openssl_decrypt, openssl_verify, run,
+                     smimectl, submit, trust_config)
 from proxy import Proxy
 
 # What conf/postfix.example says about the listener.
@@ -336,6 +338,23 @@ def test_a_listener_without_its_name_neither_loops_nor_sends():
         assert not it.sink.messages
 
 
+def test_a_listener_that_hangs_keeps_nobody_else_waiting():
+    with Scratch("copies") as scratch:
+        it = Setting(scratch, SEAL + SIGN, extra="max_crypto = 1\n", proxied=True)
+        it.proxy.stall("EHLO")
+        answers = []
+        waiting = threading.Thread(target=lambda: answers.append(it.send(mail(), "bob@partner.example", "dave@elsewhere.example")))
+        waiting.start()
+        assert it.proxy.reached.wait(20 * PATIENCE)
+        begin = time.monotonic()
+        got = it.deliver(mail(), "bob@partner.example", count=1)
+        assert is_encrypted(got["bob@partner.example"]) and time.monotonic() - begin < 8 * PATIENCE
+        assert not answers
+        it.proxy.drop()
+        waiting.join()
+        assert answers[0][0] == 451, answers
+
+
 def doctor(it):
     """{check: [(level, text), ...]} of what smimectl doctor says about copies."""
     done = smimectl("doctor", "--json", "-c", it.smimed.file, "--postfix", it.postfix.config)
@@ -379,7 +398,8 @@ def test_check_says_what_needs_a_listener():
         assert done.returncode == 0 and b"no_certificate" not in done.stderr and b"resubmit_server" not in done.stderr, done
         smimed.configure(SEAL + trust_config(ca))
         assert b"resubmit_server" not in smimectl("check", "-c", smimed.file).stderr
-        for line, word in (('resubmit_daemon = ""', b"resubmit_daemon may not be empty"), ("resubmit_daemon = ORIGINATING", b"outbound_daemons")):
+        for line, word in (('resubmit_daemon = ""', b"resubmit_daemon may not be empty"),
+                           ("resubmit_daemon = ORIGINATING", b"outbound_daemons")):
             smimed.configure(f'resubmit_server = "inet:10027@127.0.0.1"\n{line}\n' + SIGN + trust_config(ca))
             done = smimectl("check", "-c", smimed.file)
             assert done.returncode == 2 and word in done.stdout, done
