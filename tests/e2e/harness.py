@@ -575,7 +575,7 @@ tlsmgr unix - - n 1000? 1 tlsmgr
 class Sendmail:
     """A private Sendmail, unpacked into build/sendmail by tests/deps.sh, that relays everything to the sink."""
 
-    def __init__(self, scratch, sink_port, milter):
+    def __init__(self, scratch, sink_port, milter, copies_port=None):
         need_root()
         root = TOP / "build/sendmail"
         self.binary = root / "usr/libexec/sendmail/sendmail"
@@ -584,6 +584,8 @@ class Sendmail:
         self.path = scratch.folder("sendmail")
         self.port = free_port()
         queue = scratch.folder("sendmail/queue", 0o700)
+        copies = (f"DAEMON_OPTIONS(`Name=smimed-copies, Addr=127.0.0.1, Port={copies_port}, Family=inet')\n"
+                  if copies_port else "")
         cf = root / "usr/share/sendmail/cf"
         macro = self.path / "sendmail.mc"
         macro.write_text(f"""divert(-1)
@@ -617,7 +619,7 @@ FEATURE(`promiscuous_relay')
 FEATURE(`accept_unresolvable_domains')
 FEATURE(`accept_unqualified_senders')
 DAEMON_OPTIONS(`Name=MTA, Addr=127.0.0.1, Port={self.port}, Family=inet')
-INPUT_MAIL_FILTER(`smimed', `S={milter}, F=T, T=C:1m;S:1m;R:2m;E:5m')
+{copies}INPUT_MAIL_FILTER(`smimed', `S={milter}, F=T, T=C:1m;S:1m;R:2m;E:5m')
 define(`confMILTER_MACROS_ENVFROM', `i, {{auth_type}}, {{auth_authen}}')
 MAILER(`smtp')
 """)
