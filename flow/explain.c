@@ -56,6 +56,19 @@ explain_envelope(const struct explain *explain)
                     message->from.irregular ? ", irregular" : "");
 }
 
+/* What rules ask of the message, as far as it is known. */
+static void
+explain_content(const struct explain *explain)
+{
+    const struct policy_rule_message *facts = flow_rules_message(explain->message);
+    char text[POLICY_KIND_SIZE];
+
+    if (facts->has_size)
+        explain_say(explain, "size", "%llu octets", (unsigned long long)facts->size);
+    if (facts->has_content)
+        explain_say(explain, "content", "%s", policy_kind_format(facts->content, text));
+}
+
 static void
 explain_setting(void *context, const char *name, const char *value, const char *from)
 {
@@ -98,19 +111,21 @@ explain_rules(const struct explain *explain, const struct flow_recipient *recipi
 
     for (i = 0; i < conf->rule_count; i++) {
         const char *why = policy_rule_mismatch(conf, i, &question);
+        char all[POLICY_RULE_SIZE];
 
+        policy_rule_format(conf, i, &question, all);
         if (!why && original == &conf->rules[i]) {
-            explain_say(explain, "rule", "%s: \"%s\" matches", recipient->address,
-                        conf->rules[i].name);
+            explain_say(explain, "rule", "%s: \"%s\" matches (%s)", recipient->address,
+                        conf->rules[i].name, all);
             explain_settings(explain, recipient, original);
             return;
         }
         if (why == policy_rule_open)
-            explain_say(explain, "rule", "%s: \"%s\" hangs on what is not known",
-                        recipient->address, conf->rules[i].name);
+            explain_say(explain, "rule", "%s: \"%s\" hangs on what is not known (%s)",
+                        recipient->address, conf->rules[i].name, all);
         else if (why)
-            explain_say(explain, "rule", "%s: \"%s\" does not match by %s", recipient->address,
-                        conf->rules[i].name, why);
+            explain_say(explain, "rule", "%s: \"%s\" does not match by %s (%s)", recipient->address,
+                        conf->rules[i].name, why, all);
         else
             explain_say(explain, "rule",
                         "%s: \"%s\" would match, but by a From that nobody vouches for",
@@ -435,6 +450,7 @@ flow_message_explain(const struct flow_message *message, flow_message_explain_fn
     size_t i;
 
     explain_envelope(&explain);
+    explain_content(&explain);
     for (i = 0; i < message->count; i++)
         explain_rules(&explain, &message->recipients[i]);
     if (message->outbound)

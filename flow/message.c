@@ -202,6 +202,10 @@ message_format_address(const char *address, char **out, bool *valid, struct err 
 
     if (bare.n >= 2 && bare.p[0] == '<' && bare.p[bare.n - 1] == '>')
         bare = span_of(bare.p + 1, bare.n - 2);
+    /* MTAs deliver to <user@domain.> as to <user@domain>: so rules have to see it, or the dot would
+     * be a way around the one for that domain. */
+    if (bare.n > 1 && bare.p[bare.n - 1] == '.' && memchr(bare.p, '@', bare.n))
+        bare.n--;
     if (bare.n >= FLOW_LIMIT_ADDRESS)
         code = ERR_LIMIT;
     else if (bare.n > 0)

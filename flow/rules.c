@@ -434,6 +434,8 @@ flow_rules_find_content(const struct flow_message *message, unsigned *out, struc
     *out = 0;
     if (automatic || !message->sender || !message->sender[0])
         *out |= POLICY_CONTENT_AUTOMATIC;
+    if (!message->sender || !message->sender[0])
+        *out |= POLICY_CONTENT_NULL;
     if (flow_automatic_is_list(message->header))
         *out |= POLICY_CONTENT_LIST;
     return code;

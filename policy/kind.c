@@ -1,5 +1,6 @@
 #include "policy/kind.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char *const words[] = { "calendar", "tnef",   "signed", "encrypted",
@@ -42,6 +43,22 @@ policy_kind_name(unsigned content)
     return NULL;
 }
 
+char *
+policy_kind_format(unsigned content, char out[POLICY_KIND_SIZE])
+{
+    size_t n = 0;
+
+    out[0] = '\0';
+    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (content & 1U << i)
+            n += (size_t)snprintf(out + n, POLICY_KIND_SIZE - n, "%s%s", n > 0 ? ", " : "",
+                                  words[i]);
+    }
+    if (n == 0)
+        snprintf(out, POLICY_KIND_SIZE, "none of the kinds");
+    return out;
+}
+
 static int
 kind_setting(unsigned kind, const struct conf_rule *rule)
 {
@@ -66,9 +83,14 @@ policy_kind_apply(unsigned content, const struct policy_choice *choice, struct c
 {
     static const struct policy_choice none = { .sign = false };
     const struct policy_choice *made = choice ? choice : &none;
-    int setting = kind_setting(kind_find(content), rule);
+    unsigned kind = kind_find(content);
+    int setting = kind_setting(kind, rule);
 
     if (!rule->smime || setting == CONF_KIND_PROTECT)
+        return false;
+    /* Reports have the null sender (RFC 3464 2, RFC 8098 3); what has not is no bounce to lose. */
+    if (kind == POLICY_CONTENT_REPORT && setting == CONF_KIND_UNSIGNED &&
+        !(content & POLICY_CONTENT_NULL))
         return false;
     /* A bounce is not lost for want of a key; what it says about encryption holds. */
     if (setting == CONF_KIND_UNSIGNED) {

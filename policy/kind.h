@@ -23,10 +23,15 @@ enum policy_content {
     POLICY_CONTENT_REPORT = 1 << 5,    /* multipart/report */
     POLICY_CONTENT_LIST = 1 << 6,      /* a post of a mailing list */
     POLICY_CONTENT_AUTOMATIC = 1 << 7, /* Auto-Submitted, a report, the null sender */
+    POLICY_CONTENT_NULL = 1 << 8,      /* the null sender; no word of `content` */
 };
 
 /* The bit of a word of `content`; 0: there is no such word. */
 unsigned policy_kind_content(const char *word);
+
+/* "calendar, automatic"; "none of the kinds". Returns `out`. */
+enum { POLICY_KIND_SIZE = 120 };
+char *policy_kind_format(unsigned content, char out[POLICY_KIND_SIZE]);
 
 /* The kind that decides ("calendar", "tnef", "report", "list", "automatic": the first of these),
  * for people; NULL: none. */

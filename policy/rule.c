@@ -1,5 +1,6 @@
 #include "policy/rule.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -118,70 +119,130 @@ rule_content_matches(const struct conf_rule *rule, unsigned content)
     return false;
 }
 
-/* The conditions that hang on the message: the name of one that does not match, policy_rule_open
- * when none does not match and one is not known, else NULL. */
-static const char *
-rule_mismatch_message(const struct conf_rule *rule, size_t index, bool any_group,
-                      const struct policy_rule_question *question)
+/* In the order in which they are looked at. */
+enum rule_condition {
+    RULE_DIRECTION,
+    RULE_SENDER,
+    RULE_RECIPIENT,
+    RULE_HEADER,
+    RULE_SIZE,
+    RULE_CONTENT,
+    RULE_GROUP,
+    RULE_CONDITIONS,
+};
+
+static const char *const rule_names[RULE_CONDITIONS] = { "direction",   "sender", "recipient",
+                                                         "header",      "size",   "content",
+                                                         "sender_group" };
+
+enum rule_state { RULE_MATCHES, RULE_DIFFERS, RULE_OPEN, RULE_UNKNOWN, RULE_NOT_ASKED };
+
+static enum rule_state
+state_of(bool matches)
 {
-    const struct policy_rule_message *message = question->message;
-    bool asks_size = rule->size_over > 0 || rule->size_under > 0, open = false;
-
-    if (rule->header[0] != NULL) {
-        if (message == NULL || message->header == NULL)
-            open = true;
-        else if (message->header[index] != POLICY_YES)
-            return "header";
-    }
-    if (asks_size) {
-        if (message == NULL || !message->has_size)
-            open = true;
-        else if (!rule_size_matches(rule, message->size))
-            return "size";
-    }
-    if (rule->content[0] != NULL) {
-        if (question->direction == CONF_DIRECTION_IN)
-            return "content";
-        if (message == NULL || !message->has_content)
-            open = true;
-        else if (!rule_content_matches(rule, message->content))
-            return "content";
-    }
-    if (rule->sender_group[0] != NULL && !any_group) {
-        enum policy_known known = POLICY_UNKNOWN;
-
-        if (question->direction == CONF_DIRECTION_IN)
-            return "sender_group";
-        if (message != NULL && message->groups != NULL)
-            known = message->groups[index];
-        if (known == POLICY_NO)
-            return "sender_group";
-        open |= known == POLICY_UNKNOWN;
-    }
-    return open ? policy_rule_open : NULL;
+    return matches ? RULE_MATCHES : RULE_DIFFERS;
 }
 
-/* `encrypts`: the rule, with its settings, encrypts always. */
+static enum rule_state
+rule_list_state(const conf_list patterns, const char *address)
+{
+    enum err_code code;
+
+    if (rule_lists(patterns, "*"))
+        return RULE_NOT_ASKED;
+    code = rule_list_match(patterns, address != NULL ? address : "");
+    return code == ERR_OK || code == ERR_NOTFOUND ? state_of(code == ERR_OK) : RULE_UNKNOWN;
+}
+
+static enum rule_state
+rule_group_state(const struct conf_rule *rule, size_t index,
+                 const struct policy_rule_question *question)
+{
+    const struct policy_rule_message *message = question->message;
+
+    if (rule->sender_group[0] == NULL)
+        return RULE_NOT_ASKED;
+    if (question->direction == CONF_DIRECTION_IN)
+        return RULE_DIFFERS;
+    if (message == NULL || message->groups == NULL || message->groups[index] == POLICY_UNKNOWN)
+        return RULE_OPEN;
+    return state_of(message->groups[index] == POLICY_YES);
+}
+
+/* The conditions that hang on the message. */
+static enum rule_state
+rule_message_state(const struct conf_rule *rule, size_t index, enum rule_condition condition,
+                   const struct policy_rule_question *question)
+{
+    const struct policy_rule_message *message = question->message;
+
+    if (condition == RULE_HEADER) {
+        if (rule->header[0] == NULL)
+            return RULE_NOT_ASKED;
+        return message == NULL || message->header == NULL
+                   ? RULE_OPEN
+                   : state_of(message->header[index] == POLICY_YES);
+    }
+    if (condition == RULE_SIZE) {
+        if (rule->size_over == 0 && rule->size_under == 0)
+            return RULE_NOT_ASKED;
+        return message == NULL || !message->has_size
+                   ? RULE_OPEN
+                   : state_of(rule_size_matches(rule, message->size));
+    }
+    if (rule->content[0] == NULL)
+        return RULE_NOT_ASKED;
+    if (question->direction == CONF_DIRECTION_IN)
+        return RULE_DIFFERS;
+    return message == NULL || !message->has_content
+               ? RULE_OPEN
+               : state_of(rule_content_matches(rule, message->content));
+}
+
+/* `encrypts`: the rule, with its settings, encrypts always: then it asks nobody who is not vouched
+ * for. */
+static enum rule_state
+rule_find_state(const struct conf_rule *rule, size_t index, bool encrypts,
+                enum rule_condition condition, const struct policy_rule_question *question)
+{
+    bool any_sender = question->unvouched && encrypts;
+
+    switch (condition) {
+    case RULE_DIRECTION:
+        if (rule->direction == CONF_DIRECTION_ANY)
+            return RULE_NOT_ASKED;
+        return state_of(question->direction == CONF_DIRECTION_ANY ||
+                        rule->direction == (int)question->direction);
+    case RULE_SENDER:
+        if (any_sender || (question->unvouched && rule_lists(rule->sender, "<>")))
+            return RULE_NOT_ASKED;
+        return rule_list_state(rule->sender, question->sender);
+    case RULE_RECIPIENT:
+        return rule_list_state(rule->recipient, question->recipient);
+    case RULE_GROUP:
+        return any_sender ? RULE_NOT_ASKED : rule_group_state(rule, index, question);
+    default:
+        return rule_message_state(rule, index, condition, question);
+    }
+}
+
 static const char *
 rule_mismatch(const struct conf_rule *rule, size_t index, bool encrypts,
               const struct policy_rule_question *question)
 {
-    const char *sender = question->sender != NULL ? question->sender : "";
-    const char *recipient = question->recipient != NULL ? question->recipient : "";
-    bool any_sender = question->unvouched && encrypts;
-    enum err_code code = ERR_OK;
+    bool open = false;
 
-    if (rule->direction != CONF_DIRECTION_ANY && question->direction != CONF_DIRECTION_ANY &&
-        rule->direction != (int)question->direction)
-        return "direction";
-    if (!any_sender && !(question->unvouched && rule_lists(rule->sender, "<>")))
-        code = rule_list_match(rule->sender, sender);
-    if (code != ERR_OK)
-        return code == ERR_NOTFOUND ? "sender" : policy_rule_unknown;
-    code = rule_list_match(rule->recipient, recipient);
-    if (code != ERR_OK)
-        return code == ERR_NOTFOUND ? "recipient" : policy_rule_unknown;
-    return rule_mismatch_message(rule, index, any_sender, question);
+    for (int i = 0; i < RULE_CONDITIONS; i++) {
+        enum rule_state state =
+            rule_find_state(rule, index, encrypts, (enum rule_condition)i, question);
+
+        if (state == RULE_UNKNOWN)
+            return policy_rule_unknown;
+        if (state == RULE_DIFFERS)
+            return rule_names[i];
+        open |= state == RULE_OPEN;
+    }
+    return open ? policy_rule_open : NULL;
 }
 
 static void
@@ -213,6 +274,29 @@ policy_rule_mismatch(const struct conf *conf, size_t index,
     bool encrypts = question->unvouched && rule_encrypts(conf, rule, question);
 
     return rule_mismatch(rule, index, encrypts, question);
+}
+
+char *
+policy_rule_format(const struct conf *conf, size_t index,
+                   const struct policy_rule_question *question, char out[POLICY_RULE_SIZE])
+{
+    static const char *const words[] = { "yes", "no", "not known", "no memory" };
+    const struct conf_rule *rule = &conf->rules[index];
+    bool encrypts = question->unvouched && rule_encrypts(conf, rule, question);
+    size_t n = 0;
+
+    out[0] = '\0';
+    for (int i = 0; i < RULE_CONDITIONS; i++) {
+        enum rule_state state =
+            rule_find_state(rule, index, encrypts, (enum rule_condition)i, question);
+
+        if (state != RULE_NOT_ASKED)
+            n += (size_t)snprintf(out + n, POLICY_RULE_SIZE - n, "%s%s %s", n > 0 ? ", " : "",
+                                  rule_names[i], words[state]);
+    }
+    if (n == 0)
+        snprintf(out, POLICY_RULE_SIZE, "asks nothing");
+    return out;
 }
 
 /* ---- the first that matches --------------------------------------------------------------------

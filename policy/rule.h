@@ -59,6 +59,12 @@ extern const char policy_rule_open[], policy_rule_unknown[];
 const char *policy_rule_mismatch(const struct conf *conf, size_t index,
                                  const struct policy_rule_question *question);
 
+/* Every condition of the rule and its state: "recipient yes, header no, size not known". Returns
+ * `out`. */
+enum { POLICY_RULE_SIZE = 200 };
+char *policy_rule_format(const struct conf *conf, size_t index,
+                         const struct policy_rule_question *question, char out[POLICY_RULE_SIZE]);
+
 /* The rule with all that bears on it. */
 struct policy_rule_settings {
     const struct conf_rule *rule; /* as it stands in the file */

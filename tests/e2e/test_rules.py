@@ -222,6 +222,22 @@ def test_sections_give_what_rules_leave_open():
         assert "sha512" in text and "must_encrypt" in text, text
 
 
+def test_another_spelling_of_a_recipient_is_no_way_around_his_rule():
+    # Postfix delivers to <bob@partner.example.> as to <bob@partner.example>: it once left in plain.
+    spellings = ("bob@partner.example.", "Bob@PARTNER.example", '"bob"@partner.example')
+    must = 'domain "partner.example" {\n    must_encrypt = yes\n}\n'
+    with Scratch("rules") as scratch:
+        it = Setting(scratch, rule("always", "recipient = @partner.example") + REST, "sender_identity = off\n")
+        for rules in (rule("always", "recipient = @partner.example") + REST, REST + must):
+            it.change(rules, "sender_identity = off\n")
+            for to in spellings:
+                got, delivered, outcome = it.send(mail(), to)
+                assert got == "encrypt" and b"Hello." in it.decrypted(delivered), (to, got, delivered, outcome)
+            for to in ("bob%partner.example@corp.example", '"bob@partner.example"@corp.example'):
+                got, text, _ = it.send(mail(), to)
+                assert got == "553 routed-recipient", (to, got, text)
+
+
 def test_kinds_of_mail():
     kinds = "    calendar = sign\n    tnef = pass\n    report = pass\n    list = sign\n    automatic = pass\n"
     with Scratch("rules") as scratch:

@@ -92,11 +92,27 @@ kind_lifts_nothing_that_must_be_encrypted(void **state)
     print_message("%u rows\n", rows);
 }
 
+/* Only a bounce, which has the null sender, is not refused for want of a key. */
+static void
+report_goes_unsigned_only_with_the_null_sender(void **state)
+{
+    struct conf_rule rule = *policy_rule_builtin();
+
+    (void)state;
+    rule.sign = CONF_SIGN_ALWAYS;
+    assert_false(policy_kind_apply(POLICY_CONTENT_REPORT, NULL, &rule));
+    assert_int_equal(rule.no_signing_certificate, CONF_NO_SIGNING_REFUSE);
+    assert_true(policy_kind_apply(POLICY_CONTENT_REPORT | POLICY_CONTENT_NULL, NULL, &rule));
+    assert_int_equal(rule.no_signing_certificate, CONF_NO_SIGNING_UNSIGNED);
+    assert_int_equal(rule.sign, CONF_SIGN_ALWAYS);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_kind_that_a_message_is_decides),
+        cmocka_unit_test(report_goes_unsigned_only_with_the_null_sender),
         cmocka_unit_test(kind_lifts_nothing_that_must_be_encrypted),
     };
 
