@@ -22,7 +22,8 @@ struct explain {
     struct flow_services *services;
     struct flow_message *message;
     struct flow_answer answer;
-    bool rest_skipped; /* the flow wants no more of the body */
+    struct flow_answer *replies; /* to each recipient, in the order of `recipients` */
+    bool rest_skipped;           /* the flow wants no more of the body */
     struct ctl_json json;
 };
 
@@ -110,6 +111,27 @@ explain_find_client(const char *text, struct sockaddr_storage *out)
     return true;
 }
 
+/* A recipient who is refused is not the end of the message, as long as one is taken. */
+static bool
+explain_walk_recipients(struct explain *explain)
+{
+    bool taken = false;
+
+    explain->replies = calloc(explain->recipients.count + 1, sizeof *explain->replies);
+    for (size_t i = 0; explain->replies && i < explain->recipients.count; i++) {
+        struct flow_answer *reply = &explain->replies[i];
+
+        flow_message_recipient(explain->message, explain->recipients.list[i], reply);
+        if (reply->kind == FLOW_CONTINUE)
+            taken = true;
+        else
+            explain->answer = *reply;
+    }
+    if (taken)
+        explain->answer = (struct flow_answer){ .kind = FLOW_CONTINUE };
+    return taken;
+}
+
 static enum err_code
 explain_walk(struct explain *explain, const struct flow_client *client, const char *path,
              struct err *err)
@@ -120,10 +142,10 @@ explain_walk(struct explain *explain, const struct flow_client *client, const ch
         return code;
     flow_message_set_id(explain->message, "explain");
     flow_message_sender(explain->message, explain->from, &explain->answer);
-    for (size_t i = 0; !explain_is_over(explain) && i < explain->recipients.count; i++)
-        flow_message_recipient(explain->message, explain->recipients.list[i], &explain->answer);
     if (explain_is_over(explain))
         return ERR_OK;
+    if (!explain_walk_recipients(explain))
+        return explain->replies ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for replies");
     code = path ? ctl_message_copy(path, explain_header, explain_body, explain, err)
                 : explain_write_sample(explain, err);
     if (code == ERR_OK && !explain_is_over(explain))
@@ -222,6 +244,17 @@ explain_print_json(struct explain *explain)
         ctl_json_close(json);
     }
     ctl_json_close(json);
+    ctl_json_open(json, "refused", '[');
+    for (size_t i = 0; explain->replies && i < explain->recipients.count; i++) {
+        if (explain->replies[i].kind == FLOW_CONTINUE)
+            continue;
+        ctl_json_open(json, NULL, '{');
+        ctl_json_text(json, "recipient", explain->recipients.list[i]);
+        ctl_json_number(json, "code", explain->replies[i].code);
+        ctl_json_text(json, "text", explain->replies[i].text);
+        ctl_json_close(json);
+    }
+    ctl_json_close(json);
     ctl_json_open(json, "outcome", '{');
     flow_message_outcome(explain->message, explain_outcome_json, explain);
     ctl_json_close(json);
@@ -244,6 +277,15 @@ explain_print_text(struct explain *explain)
     const struct flow_edits *edits = flow_message_edits(explain->message);
 
     flow_message_explain(explain->message, explain_each_text, NULL);
+    for (size_t i = 0; explain->replies && i < explain->recipients.count; i++) {
+        if (explain->replies[i].kind == FLOW_CONTINUE)
+            continue;
+        fputs("recipient: ", stdout);
+        ctl_print(explain->recipients.list[i]);
+        printf(" is refused: %d %s ", explain->replies[i].code, explain->replies[i].enhanced);
+        ctl_print(explain->replies[i].text);
+        putchar('\n');
+    }
     for (size_t i = 0; !explain_is_over(explain) && i < edits->count; i++) {
         const struct flow_edit *edit = &edits->list[i];
 
@@ -327,6 +369,7 @@ ctl_explain(int argc, char **argv)
 
     if (ctl_options_parse(&options, argc, argv))
         code = explain_run(&explain, options.operand);
+    free(explain.replies);
     flow_message_free(&explain.message);
     flow_services_free(&explain.services);
     ctl_options_free(&options);

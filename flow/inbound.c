@@ -94,8 +94,8 @@ flow_inbound_new(struct flow_message *message, struct err *err)
     return code;
 }
 
-enum err_code
-flow_inbound_load(struct flow_message *message, struct err *err)
+static enum err_code
+inbound_load_rules(struct flow_message *message, struct err *err)
 {
     struct flow_inbound *inbound = message->inbound;
     enum err_code code;
@@ -108,6 +108,21 @@ flow_inbound_load(struct flow_message *message, struct err *err)
     if (inbound->trust_count == 0)
         flow_verification_free(&inbound->verification);
     return ERR_OK;
+}
+
+void
+flow_inbound_load(struct flow_message *message, int64_t deadline_ms, struct flow_answer *answer)
+{
+    struct err err = ERR_INIT;
+    bool changed = false;
+    enum err_code code;
+
+    flow_rules_set_size(message);
+    code = flow_rules_load(message, deadline_ms, &changed, &err);
+    if (code == ERR_OK && changed)
+        code = inbound_load_rules(message, &err);
+    if (code != ERR_OK)
+        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
 }
 
 void

@@ -38,7 +38,8 @@ struct flow_inbound {
 ERR_CHECKED enum err_code flow_inbound_new(struct flow_message *message, struct err *err);
 /* The rules of the recipients are known for good: their trust sets, and who decides. Before finish.
  */
-ERR_CHECKED enum err_code flow_inbound_load(struct flow_message *message, struct err *err);
+void flow_inbound_load(struct flow_message *message, int64_t deadline_ms,
+                       struct flow_answer *answer);
 void flow_inbound_free(struct flow_inbound **inbound);
 ERR_CHECKED enum err_code flow_inbound_write(struct flow_inbound *inbound, struct span piece,
                                              struct err *err);

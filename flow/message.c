@@ -441,21 +441,6 @@ message_keep_answer(struct flow_message *message, const struct flow_answer *answ
     flow_edits_free(&message->edits);
 }
 
-static void
-message_load_inbound(struct flow_message *message, int64_t deadline_ms, struct flow_answer *answer)
-{
-    struct err err = ERR_INIT;
-    bool changed = false;
-    enum err_code code;
-
-    flow_rules_set_size(message);
-    code = flow_rules_load(message, deadline_ms, &changed, &err);
-    if (code == ERR_OK && changed)
-        code = flow_inbound_load(message, &err);
-    if (code != ERR_OK)
-        flow_state_fail(message, &err, FLOW_PHASE_BUILD, answer);
-}
-
 void
 flow_message_load(struct flow_message *message, int64_t deadline_ms, struct flow_answer *answer)
 {
@@ -466,7 +451,7 @@ flow_message_load(struct flow_message *message, int64_t deadline_ms, struct flow
     if (message->outbound)
         flow_outbound_load(message, deadline_ms, answer);
     else if (message->inbound)
-        message_load_inbound(message, deadline_ms, answer);
+        flow_inbound_load(message, deadline_ms, answer);
     message_keep_answer(message, answer);
 }
 

@@ -10,7 +10,7 @@ import test_identity
 import test_outbound
 import test_rules
 import test_inbound as receiving
-from harness import Scratch, main, smimectl, submit
+from harness import Scratch, Smtp, main, smimectl, submit
 
 FIELDS = ("dir", "action", "rule", "nrcpt", "certs", "alg", "result", "reason")
 
@@ -79,6 +79,24 @@ def test_rules_formats_and_certificates():
                     for to in people[:3]:
                         send(compare, test_outbound.mail(to=to), *to)
                 compare.finish()
+
+
+def test_recipients_who_are_refused_at_rcpt():
+    rules = test_outbound.SEAL.replace("encrypt = always", "encrypt = always\n    no_certificate_at_rcpt = yes")
+    bob, nobody = "bob@partner.example", "nobody@partner.example"
+    with Scratch("explain") as scratch:
+        it = test_outbound.Setting(scratch, rules)
+        compare = Comparison(scratch, it)
+        client = Smtp(it.postfix.port)
+        assert client.command("MAIL FROM:<alice@example.org>")[0] == 250
+        assert [client.command(f"RCPT TO:<{to}>")[0] for to in (bob, nobody)] == [250, 550]
+        assert client.command("DATA")[0] == 354
+        message = test_outbound.mail(to=(bob, nobody))
+        client.socket.sendall(message + b"\r\n.\r\n")
+        code, _ = client.read()
+        told = compare.add("at rcpt", code, message, "alice@example.org", (bob, nobody))
+        assert [one["recipient"] for one in told["refused"]] == [nobody], told["refused"]
+        compare.finish()
 
 
 def test_choices():
