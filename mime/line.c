@@ -1,26 +1,49 @@
 #include "mime/line.h"
 
-enum { BLOCK = 64 };
+/* Sixteen octets at once, in the form that gcc and clang both know; and as many of those as a
+ * counter of one octet can count. */
+typedef unsigned char octets __attribute__((vector_size(16)));
 
-/* Blocks of a fixed size and counters of one octet: the form that compilers turn into vector code.
- */
+enum { BLOCK_MAX = 255 * sizeof(octets) };
+
+static uint64_t
+sum(octets counters)
+{
+    uint64_t all = 0;
+    size_t i;
+
+    for (i = 0; i < sizeof(counters); i++)
+        all += counters[i];
+    return all;
+}
+
+/* `n` is a multiple of sixteen. A comparison gives all ones where it is true, which is -1. */
+static void
+count_block(struct mime_line *line, const unsigned char *p, size_t n)
+{
+    typedef signed char numbers __attribute__((vector_size(16)));
+    octets high = { 0 }, nul = { 0 }, cr = { 0 }, in;
+    size_t i;
+
+    for (i = 0; i < n; i += sizeof(in)) {
+        memcpy(&in, p + i, sizeof(in));
+        high -= (octets)((numbers)in < 0);
+        nul -= (octets)(in == 0);
+        cr -= (octets)(in == '\r');
+    }
+    line->eightbit += sum(high);
+    line->nul += sum(nul);
+    line->cr += sum(cr);
+}
+
 static void
 count_octets(struct mime_line *line, struct span piece)
 {
-    size_t i, j;
+    size_t whole = piece.n / sizeof(octets) * sizeof(octets), i, n;
 
-    for (i = 0; i + BLOCK <= piece.n; i += BLOCK) {
-        const unsigned char *p = piece.p + i;
-        unsigned char high = 0, nul = 0, cr = 0;
-
-        for (j = 0; j < BLOCK; j++) {
-            high = (unsigned char)(high + (p[j] >> 7));
-            nul = (unsigned char)(nul + (p[j] == 0));
-            cr = (unsigned char)(cr + (p[j] == '\r'));
-        }
-        line->eightbit += high;
-        line->nul += nul;
-        line->cr += cr;
+    for (i = 0; i < whole; i += n) {
+        n = whole - i < BLOCK_MAX ? whole - i : BLOCK_MAX;
+        count_block(line, piece.p + i, n);
     }
     for (; i < piece.n; i++) {
         line->eightbit += piece.p[i] >> 7;
@@ -57,6 +80,22 @@ end_line(struct mime_line *line, bool has_cr)
     line->n = 0;
 }
 
+/* A line that lies in one piece, as nearly all do: `n` octets, without its LF. */
+static bool
+whole_line(struct mime_line *line, const unsigned char *p, size_t n)
+{
+    bool has_cr = n > 0 && p[n - 1] == '\r';
+
+    n -= has_cr;
+    if (n > 0) {
+        line->long_line |= n > MIME_LINE_LIMIT_BYTES;
+        line->trailing |= p[n - 1] == ' ' || p[n - 1] == '\t';
+        line->from |= n >= 5 && memcmp(p, "From ", 5) == 0;
+        line->dot |= n == 1 && p[0] == '.';
+    }
+    return has_cr;
+}
+
 /* Only where a CR stands alone: looks for "--" behind it. */
 static void
 search_dashes(struct mime_line *line, struct span piece)
@@ -86,11 +125,15 @@ mime_line_write(struct mime_line *line, struct span piece)
     while ((lf = memchr(p, '\n', (size_t)(end - p)))) {
         bool has_cr;
 
-        add_to_line(line, p, (size_t)(lf - p));
-        has_cr = line->n > 0 && line->last[1] == '\r';
+        if (line->n == 0) {
+            has_cr = whole_line(line, p, (size_t)(lf - p));
+        } else {
+            add_to_line(line, p, (size_t)(lf - p));
+            has_cr = line->last[1] == '\r';
+            end_line(line, has_cr);
+        }
         line->lf++;
         line->crlf += has_cr;
-        end_line(line, has_cr);
         p = lf + 1;
     }
     add_to_line(line, p, (size_t)(end - p));

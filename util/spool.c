@@ -12,6 +12,9 @@
 /* What is gathered before it is written to the file, and what spool_copy hands on at once. */
 enum { SPOOL_PIECE_BYTES = 65536 };
 
+/* Pieces of this size go to the file as they are: an MTA's have up to 65,535 octets. */
+enum { SPOOL_DIRECT_BYTES = 16384 };
+
 struct spool {
     char *folder;
     size_t memory_bytes;
@@ -130,10 +133,13 @@ spool_take(struct spool *spool, struct span piece, struct err *err)
         if (rc != ERR_OK)
             return rc;
     }
-    if (spool->fd >= 0 && piece.n >= SPOOL_PIECE_BYTES)
-        rc = spool_put(spool, piece, err);
-    else
+    if (spool->fd >= 0 && piece.n >= SPOOL_DIRECT_BYTES) {
+        rc = spool->memory.n > 0 ? spool_flush(spool, err) : ERR_OK;
+        if (rc == ERR_OK)
+            rc = spool_put(spool, piece, err);
+    } else {
         rc = buf_append(&spool->memory, piece, err);
+    }
     if (rc == ERR_OK)
         spool->size += piece.n;
     return rc;
