@@ -8,7 +8,7 @@
 #include "pki/crypto.h"
 #include "pki/reason.h"
 
-enum { DIGEST_DER = 13 };
+enum { DIGEST_DER = 13, CIPHER_DER = 11 };
 
 static const struct {
     const char *name, *micalg, *fetch;
@@ -25,20 +25,33 @@ static const struct {
 #undef DIGEST_OID
 };
 
-/* A digest that is named is looked up at every use, behind a lock that all threads share; one that
- * was fetched is not. Never freed: the threads that use them outlive everything else. */
+/* A digest, or a cipher, that is named is looked up at every use, behind a lock that all threads
+ * share; one that was fetched is not. Never freed: the threads that use them outlive everything
+ * else. */
 static _Atomic(EVP_MD *) fetched[sizeof digests / sizeof digests[0]];
 
 static const struct {
-    const char *name;
+    const char *name, *fetch;
     const EVP_CIPHER *(*get)(void);
     bool aead;
+    unsigned char der[CIPHER_DER];
 } ciphers[] = {
-    [SMIME_CIPHER_AES128_CBC] = { "aes128-cbc", EVP_aes_128_cbc, false },
-    [SMIME_CIPHER_AES256_CBC] = { "aes256-cbc", EVP_aes_256_cbc, false },
-    [SMIME_CIPHER_AES128_GCM] = { "aes128-gcm", EVP_aes_128_gcm, true },
-    [SMIME_CIPHER_AES256_GCM] = { "aes256-gcm", EVP_aes_256_gcm, true },
+#define CIPHER_OID(last)                                                 \
+    {                                                                    \
+        0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, last \
+    }
+    [SMIME_CIPHER_AES128_CBC] = { "aes128-cbc", "AES-128-CBC", EVP_aes_128_cbc, false,
+                                  CIPHER_OID(2) },
+    [SMIME_CIPHER_AES256_CBC] = { "aes256-cbc", "AES-256-CBC", EVP_aes_256_cbc, false,
+                                  CIPHER_OID(42) },
+    [SMIME_CIPHER_AES128_GCM] = { "aes128-gcm", "AES-128-GCM", EVP_aes_128_gcm, true,
+                                  CIPHER_OID(6) },
+    [SMIME_CIPHER_AES256_GCM] = { "aes256-gcm", "AES-256-GCM", EVP_aes_256_gcm, true,
+                                  CIPHER_OID(46) },
+#undef CIPHER_OID
 };
+
+static _Atomic(EVP_CIPHER *) fetched_ciphers[sizeof ciphers / sizeof ciphers[0]];
 
 const char *
 smime_digest_name(enum smime_digest digest)
@@ -85,7 +98,26 @@ smime_cipher_name(enum smime_cipher cipher)
 const EVP_CIPHER *
 smime_cipher_get(enum smime_cipher cipher)
 {
-    return ciphers[cipher].get();
+    EVP_CIPHER *found = atomic_load_explicit(&fetched_ciphers[cipher], memory_order_acquire);
+    EVP_CIPHER *none = NULL;
+
+    if (found != NULL)
+        return found;
+    found = EVP_CIPHER_fetch(NULL, ciphers[cipher].fetch, NULL);
+    if (found == NULL) {
+        pki_crypto_reset();
+        return ciphers[cipher].get();
+    }
+    if (atomic_compare_exchange_strong(&fetched_ciphers[cipher], &none, found))
+        return found;
+    EVP_CIPHER_free(found); /* another thread was first */
+    return none;
+}
+
+struct span
+smime_cipher_der(enum smime_cipher cipher)
+{
+    return span_of(ciphers[cipher].der, CIPHER_DER);
 }
 
 bool

@@ -37,6 +37,8 @@ const EVP_MD *smime_digest_get(enum smime_digest digest);
 const EVP_CIPHER *smime_cipher_get(enum smime_cipher cipher);
 /* AlgorithmIdentifier of a digest, without parameters (RFC 5754 2). Static. */
 struct span smime_digest_der(enum smime_digest digest);
+/* Its object identifier, the element (RFC 3565 4.1, RFC 5084 3.2). Static. */
+struct span smime_cipher_der(enum smime_cipher cipher);
 bool smime_cipher_is_aead(enum smime_cipher cipher);
 
 /* The digest to sign with: `wanted`, or more where the key is an EC key that asks for more (P-384:

@@ -1,25 +1,54 @@
+/*
+ * EnvelopedData and AuthEnvelopedData are written by our own hand around EVP: building, encoding
+ * and freeing the library's objects cost more than the encryption of a short message and of its key
+ * together. The key of the message lives on the stack of smime_encrypt_new until every recipient
+ * has it, and then in the cipher's context alone.
+ *
+ * What is not known before the content has passed has an indefinite length: the content itself, and
+ * what is around it. The recipients are whole.
+ */
 #include "smime/encrypt.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
-#include <openssl/cms.h>
-#include <openssl/ec.h>
-#include <openssl/rsa.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
 
 #include "mime/base64.h"
 #include "pki/crypto.h"
-#include "smime/sink.h"
+#include "smime/der.h"
+#include "smime/recipient_info.h"
+#include "util/wipe.h"
 
-/* The push encoder makes one OCTET STRING of each write; small ones inflate the result. */
-enum { PIECE_BYTES = 32 * 1024 };
+enum {
+    /* Each piece of the content is an OCTET STRING of its own; small ones inflate the result. */
+    PIECE_BYTES = 32 * 1024,
+    BLOCK_BYTES = 16,
+    TAG_BYTES = 16, /* the whole tag, as every reader takes it (RFC 5084 3.2) */
+    /* A certificate has at most 64 KiB, and so has the name of its issuer. */
+    RECIPIENT_MAX = 68 * 1024,
+    HEAD_MAX = 1024
+};
 
 struct encrypt {
     struct stage stage;
     bool begun;
-    CMS_ContentInfo *cms;
-    BIO *chain;
-    struct smime_sink sink;
+    bool aead;
+    EVP_CIPHER_CTX *cipher;
+    struct buf head; /* what stands before the content */
+    unsigned char out[SMIME_BER_HEADER + PIECE_BYTES + BLOCK_BYTES];
 };
+
+#define LITERAL_SPAN(bytes) span_of((bytes), sizeof(bytes))
+
+static const unsigned char oid_data[] = { SMIME_BER_OID, 9,    0x2a, 0x86, 0x48, 0x86,
+                                          0xf7,          0x0d, 0x01, 0x07, 0x01 };
+static const unsigned char oid_enveloped[] = { SMIME_BER_OID, 9,    0x2a, 0x86, 0x48, 0x86,
+                                               0xf7,          0x0d, 0x01, 0x07, 0x03 };
+static const unsigned char oid_auth_enveloped[] = { SMIME_BER_OID, 11,   0x2a, 0x86, 0x48,
+                                                    0x86,          0xf7, 0x0d, 0x01, 0x09,
+                                                    0x10,          0x01, 0x17 };
 
 static const char *
 name_of(const struct pki_certificate *certificate)
@@ -45,38 +74,14 @@ check_recipient(const struct pki_certificate *certificate, struct err *err)
                           answer.text);
 }
 
-/* Defaults of the library are PKCS#1 v1.5 for RSA and a KDF with SHA-1 for ECDH. */
-static enum err_code
-set_parameters(CMS_RecipientInfo *recipient, const struct smime_encrypt_args *args, struct err *err)
-{
-    EVP_PKEY_CTX *context = CMS_RecipientInfo_get0_pkey_ctx(recipient);
-    if (CMS_RecipientInfo_type(recipient) == CMS_RECIPINFO_AGREE) {
-        if (context == NULL || EVP_PKEY_CTX_set_ecdh_kdf_md(context, EVP_sha256()) <= 0)
-            return pki_crypto_fail(err, ERR_PERM, "ECDH with SHA-256 cannot be used");
-        return ERR_OK;
-    }
-    if (args->transport != SMIME_TRANSPORT_OAEP)
-        return ERR_OK;
-    if (context == NULL || EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_OAEP_PADDING) <= 0 ||
-        EVP_PKEY_CTX_set_rsa_oaep_md(context, EVP_sha256()) <= 0 ||
-        EVP_PKEY_CTX_set_rsa_mgf1_md(context, EVP_sha256()) <= 0)
-        return pki_crypto_fail(err, ERR_PERM, "RSAES-OAEP cannot be used");
-    return ERR_OK;
-}
-
 static enum err_code
 add_recipient(struct encrypt *encrypt, const struct smime_encrypt_args *args,
-              const struct pki_certificate *certificate, struct err *err)
+              const struct pki_certificate *certificate, struct span key, struct err *err)
 {
     enum err_code code = check_recipient(certificate, err);
     if (code != ERR_OK)
         return code;
-    CMS_RecipientInfo *recipient = CMS_add1_recipient_cert(
-        encrypt->cms, pki_certificate_get0_x509(certificate), CMS_KEY_PARAM);
-    if (recipient == NULL)
-        return pki_crypto_fail(err, ERR_PERM, "cannot encrypt to the certificate of %s",
-                               name_of(certificate));
-    code = set_parameters(recipient, args, err);
+    code = smime_recipient_info_format(certificate, args->transport, key, &encrypt->head, err);
     return code == ERR_OK ? ERR_OK : err_prefix(err, "%s", name_of(certificate));
 }
 
@@ -88,54 +93,190 @@ compare(const void *a, const void *b)
                   pki_certificate_get(*right)->fingerprint);
 }
 
-/* One RecipientInfo for each certificate that occurs; somebody may be recipient, sender and escrow
- * in one. Sorted, because ten thousand comparisons are cheaper than twelve million. */
+static size_t
+count_elements(struct span list)
+{
+    struct smime_ber_element element;
+    size_t count = 0;
+
+    while (smime_ber_get(&list, &element, NULL) == ERR_OK)
+        count++;
+    return count;
+}
+
+/* The SET of them: one for each certificate that occurs; somebody may be recipient, sender and
+ * escrow in one. Sorted, because ten thousand comparisons are cheaper than twelve million. *version
+ * is that of EnvelopedData (RFC 5652 6.1). */
 static enum err_code
-add_recipients(struct encrypt *encrypt, const struct smime_encrypt_args *args, struct err *err)
+add_recipients(struct encrypt *encrypt, const struct smime_encrypt_args *args, struct span key,
+               unsigned char *version, struct err *err)
 {
     const struct pki_certificate **sorted =
         calloc(args->count, sizeof(const struct pki_certificate *));
+    size_t at = smime_der_begin(&encrypt->head), expected = 0;
+    enum err_code code = ERR_OK;
+
     if (sorted == NULL)
         return err_set(err, ERR_NOMEM, "no memory for %zu recipients", args->count);
     for (size_t i = 0; i < args->count; i++)
         sorted[i] = args->recipients[i];
     qsort(sorted, args->count, sizeof(sorted[0]), compare);
-    enum err_code code = ERR_OK;
-    size_t expected = 0;
     for (size_t i = 0; i < args->count && code == ERR_OK; i++) {
         if (i > 0 && compare(&sorted[i - 1], &sorted[i]) == 0)
             continue;
         expected++;
-        code = add_recipient(encrypt, args, sorted[i], err);
+        code = add_recipient(encrypt, args, sorted[i], key, err);
+        if (code == ERR_OK && smime_recipient_info_is_agreement(sorted[i]))
+            *version = 2;
     }
     free(sorted);
     if (code != ERR_OK)
         return code;
     /* Nobody gets a message that he was promised and cannot read. */
-    STACK_OF(CMS_RecipientInfo) *made = CMS_get0_RecipientInfos(encrypt->cms);
-    if (made == NULL || (size_t)sk_CMS_RecipientInfo_num(made) != expected)
-        return err_set(err, ERR_BUG, "%d RecipientInfos for %zu certificates",
-                       made != NULL ? sk_CMS_RecipientInfo_num(made) : 0, expected);
-    return ERR_OK;
+    size_t made = count_elements(span_from(buf_span(&encrypt->head), at));
+    if (made != expected)
+        return err_set(err, ERR_BUG, "%zu RecipientInfos for %zu certificates", made, expected);
+    return smime_der_end(&encrypt->head, at, SMIME_BER_SET, err);
+}
+
+/* Begins an element of indefinite length. */
+static enum err_code
+open_element(struct buf *out, unsigned char identifier, struct err *err)
+{
+    const unsigned char header[] = { identifier, 0x80 };
+
+    return buf_append(out, LITERAL_SPAN(header), err);
+}
+
+/* contentEncryptionAlgorithm: the IV, or GCMParameters (RFC 5084 3.2). */
+static enum err_code
+append_algorithm(struct buf *out, enum smime_cipher cipher, struct span iv, struct err *err)
+{
+    static const unsigned char tag_bytes[] = { SMIME_BER_INTEGER, 1, TAG_BYTES };
+    size_t whole = smime_der_begin(out), parameters;
+    enum err_code code = buf_append(out, smime_cipher_der(cipher), err);
+
+    parameters = smime_der_begin(out);
+    if (code == ERR_OK)
+        code = smime_der_append(out, SMIME_BER_OCTETS, iv, err);
+    if (code == ERR_OK && smime_cipher_is_aead(cipher))
+        code = buf_append(out, LITERAL_SPAN(tag_bytes), err);
+    if (code == ERR_OK && smime_cipher_is_aead(cipher))
+        code = smime_der_end(out, parameters, SMIME_BER_SEQUENCE, err);
+    return code == ERR_OK ? smime_der_end(out, whole, SMIME_BER_SEQUENCE, err) : code;
+}
+
+/* Everything up to the content. */
+static enum err_code
+format_head(struct encrypt *encrypt, const struct smime_encrypt_args *args, struct span key,
+            struct span iv, struct err *err)
+{
+    struct buf *out = &encrypt->head;
+    unsigned char version[] = { SMIME_BER_INTEGER, 1, 0 };
+    size_t version_at;
+    enum err_code code = open_element(out, SMIME_BER_SEQUENCE, err);
+
+    if (code == ERR_OK)
+        code = buf_append(
+            out, encrypt->aead ? LITERAL_SPAN(oid_auth_enveloped) : LITERAL_SPAN(oid_enveloped),
+            err);
+    if (code == ERR_OK)
+        code = open_element(out, SMIME_BER_CONTEXT_CONSTRUCTED, err);
+    if (code == ERR_OK)
+        code = open_element(out, SMIME_BER_SEQUENCE, err);
+    version_at = out->n;
+    if (code == ERR_OK)
+        code = buf_append(out, LITERAL_SPAN(version), err);
+    if (code == ERR_OK)
+        code = add_recipients(encrypt, args, key, &version[2], err);
+    if (code != ERR_OK)
+        return code;
+    if (!encrypt->aead) /* AuthEnvelopedData is version 0 always (RFC 5083 2.1) */
+        out->p[version_at + 2] = version[2];
+    code = open_element(out, SMIME_BER_SEQUENCE, err);
+    if (code == ERR_OK)
+        code = buf_append(out, LITERAL_SPAN(oid_data), err);
+    if (code == ERR_OK)
+        code = append_algorithm(out, args->cipher, iv, err);
+    return code == ERR_OK ? open_element(out, SMIME_BER_CONTEXT_CONSTRUCTED, err) : code;
+}
+
+/* ---- the stage ---- */
+
+/* An octet string of the `n` octets of ciphertext that stand in `out` behind the room for its
+ * header. */
+static enum err_code
+pass_on(struct encrypt *encrypt, int n, struct err *err)
+{
+    unsigned char header[SMIME_BER_HEADER];
+
+    if (n == 0)
+        return ERR_OK;
+    size_t header_n = smime_ber_format(SMIME_BER_OCTETS, (size_t)n, header);
+    unsigned char *begin = encrypt->out + SMIME_BER_HEADER - header_n;
+    memcpy(begin, header, header_n);
+    return stage_write(encrypt->stage.next, span_of(begin, header_n + (size_t)n), err);
 }
 
 static enum err_code
 encrypt_write(struct stage *stage, struct span piece, struct err *err)
 {
     struct encrypt *encrypt = (struct encrypt *)stage;
+    enum err_code code = ERR_OK;
+
     pki_crypto_reset();
-    encrypt->begun = encrypt->begun || piece.n > 0;
-    return smime_sink_write(&encrypt->sink, encrypt->chain, piece, err);
+    if (!encrypt->begun && piece.n > 0) {
+        encrypt->begun = true;
+        code = stage_write(stage->next, buf_span(&encrypt->head), err);
+    }
+    while (code == ERR_OK && piece.n > 0) {
+        size_t take = piece.n < PIECE_BYTES ? piece.n : PIECE_BYTES;
+        int n = 0;
+
+        if (!EVP_EncryptUpdate(encrypt->cipher, encrypt->out + SMIME_BER_HEADER, &n, piece.p,
+                               (int)take))
+            code = pki_crypto_fail(err, ERR_BUG, "the encryption failed");
+        else
+            code = pass_on(encrypt, n, err);
+        piece = span_from(piece, take);
+    }
+    return code;
+}
+
+/* End-of-contents of encryptedContent and EncryptedContentInfo; the tag; then of AuthEnvelopedData
+ * (or EnvelopedData), [0] and ContentInfo. */
+static enum err_code
+write_end(struct encrypt *encrypt, struct err *err)
+{
+    static const unsigned char ends[6] = { 0 };
+    unsigned char tag[2 + TAG_BYTES] = { SMIME_BER_OCTETS, TAG_BYTES };
+    struct stage *next = encrypt->stage.next;
+    enum err_code code = stage_write(next, span_of(ends, 4), err);
+
+    if (code == ERR_OK && encrypt->aead) {
+        if (EVP_CIPHER_CTX_ctrl(encrypt->cipher, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES, tag + 2) <= 0)
+            return pki_crypto_fail(err, ERR_BUG, "there is no authentication tag");
+        code = stage_write(next, LITERAL_SPAN(tag), err);
+    }
+    return code == ERR_OK ? stage_write(next, LITERAL_SPAN(ends), err) : code;
 }
 
 static enum err_code
 encrypt_finish(struct stage *stage, struct err *err)
 {
     struct encrypt *encrypt = (struct encrypt *)stage;
+    enum err_code code;
+    int n = 0;
+
     pki_crypto_reset();
     if (!encrypt->begun)
         return err_set(err, ERR_PERM, "there is nothing to encrypt: no entity is empty");
-    enum err_code code = smime_sink_finish(&encrypt->sink, encrypt->chain, err);
+    if (!EVP_EncryptFinal_ex(encrypt->cipher, encrypt->out + SMIME_BER_HEADER, &n))
+        code = pki_crypto_fail(err, ERR_BUG, "the encryption failed");
+    else
+        code = pass_on(encrypt, n, err);
+    if (code == ERR_OK)
+        code = write_end(encrypt, err);
     pki_crypto_reset();
     return code;
 }
@@ -144,9 +285,11 @@ static void
 encrypt_free(struct stage *stage)
 {
     struct encrypt *encrypt = (struct encrypt *)stage;
-    smime_sink_deinit(&encrypt->sink, encrypt->chain);
-    CMS_ContentInfo_free(encrypt->cms);
-    free(encrypt);
+
+    EVP_CIPHER_CTX_free(encrypt->cipher);
+    buf_free(&encrypt->head);
+    /* What stands in `out` has left, or was about to: it is no secret. */
+    wipe_free_used(encrypt, offsetof(struct encrypt, out));
 }
 
 static const struct stage_ops ops = {
@@ -160,13 +303,6 @@ make_chain(struct encrypt *encrypt, struct stage *next, struct stage **out, stru
     struct stage *base64 = NULL, *gather = NULL;
     enum err_code code = mime_base64_encode_new(next, &base64, err);
     if (code == ERR_OK)
-        code = smime_sink_init(&encrypt->sink, base64, err);
-    if (code == ERR_OK) {
-        encrypt->chain = BIO_new_CMS(encrypt->sink.bio, encrypt->cms);
-        if (encrypt->chain == NULL)
-            code = pki_crypto_fail(err, ERR_PERM, "the encryption could not be started");
-    }
-    if (code == ERR_OK)
         code = stage_gather_new(PIECE_BYTES, &encrypt->stage, &gather, err);
     if (code != ERR_OK && base64 != NULL) {
         base64->next = NULL; /* left alone */
@@ -176,6 +312,29 @@ make_chain(struct encrypt *encrypt, struct stage *next, struct stage **out, stru
         encrypt->stage.next = base64;
         *out = gather;
     }
+    return code;
+}
+
+/* A key and an IV for this message alone, into the cipher and into the head. */
+static enum err_code
+start(struct encrypt *encrypt, const struct smime_encrypt_args *args, struct err *err)
+{
+    const EVP_CIPHER *cipher = smime_cipher_get(args->cipher);
+    unsigned char key[EVP_MAX_KEY_LENGTH], iv[EVP_MAX_IV_LENGTH];
+    size_t key_n = (size_t)EVP_CIPHER_get_key_length(cipher);
+    size_t iv_n = (size_t)EVP_CIPHER_get_iv_length(cipher);
+    enum err_code code = ERR_OK;
+
+    encrypt->cipher = EVP_CIPHER_CTX_new();
+    if (encrypt->cipher == NULL)
+        return pki_crypto_fail(err, ERR_NOMEM, "no memory to encrypt");
+    if (RAND_priv_bytes(key, (int)key_n) != 1 || RAND_bytes(iv, (int)iv_n) != 1)
+        code = pki_crypto_fail(err, ERR_TEMP, "no random numbers for a key");
+    else if (!EVP_EncryptInit_ex2(encrypt->cipher, cipher, key, iv, NULL))
+        code = pki_crypto_fail(err, ERR_PERM, "the encryption could not be started");
+    if (code == ERR_OK)
+        code = format_head(encrypt, args, span_of(key, key_n), span_of(iv, iv_n), err);
+    OPENSSL_cleanse(key, sizeof(key));
     return code;
 }
 
@@ -189,24 +348,19 @@ smime_encrypt_new(const struct smime_encrypt_args *args, struct stage *next, str
     if (args->count > SMIME_ENCRYPT_RECIPIENTS)
         return err_set(err, ERR_LIMIT, "%zu recipients of one encrypted copy; the limit is %d",
                        args->count, SMIME_ENCRYPT_RECIPIENTS);
-    struct encrypt *encrypt = calloc(1, sizeof(*encrypt));
+    struct encrypt *encrypt = malloc(sizeof(*encrypt));
     if (encrypt == NULL)
         return err_set(err, ERR_NOMEM, "no memory to encrypt");
+    memset(encrypt, 0, offsetof(struct encrypt, out));
     stage_init(&encrypt->stage, &ops, NULL);
-    enum err_code code = ERR_OK;
-    /* With an AEAD cipher the library makes AuthEnvelopedData of it (RFC 5083). */
-    encrypt->cms = CMS_encrypt(NULL, NULL, smime_cipher_get(args->cipher),
-                               CMS_PARTIAL | CMS_STREAM | CMS_BINARY);
-    if (encrypt->cms == NULL)
-        code = pki_crypto_fail(err, ERR_NOMEM, "an EnvelopedData could not be made");
-    if (code == ERR_OK)
-        code = add_recipients(encrypt, args, err);
+    encrypt->aead = smime_cipher_is_aead(args->cipher);
+    buf_init(&encrypt->head, HEAD_MAX + args->count * RECIPIENT_MAX);
+    enum err_code code = start(encrypt, args, err);
     if (code == ERR_OK)
         code = make_chain(encrypt, next, out, err);
     if (code == ERR_OK)
-        smime_entity_set_cms(
-            header, smime_cipher_is_aead(args->cipher) ? "authEnveloped-data" : "enveloped-data",
-            "S/MIME Encrypted Message");
+        smime_entity_set_cms(header, encrypt->aead ? "authEnveloped-data" : "enveloped-data",
+                             "S/MIME Encrypted Message");
     else
         encrypt_free(&encrypt->stage);
     pki_crypto_reset();

@@ -16,7 +16,8 @@ def raw(primitives, work, key, octets, replaced):
     if work in ("sign", "both", "gcm"):
         us += primitives[f"sign {key}"]["us"] + linear(primitives, "sha256", octets)
     if work in ("both", "gcm") or work.startswith("encrypt"):
-        recipients = int(work.split()[1]) if work.startswith("encrypt") else 1
+        # And the sender's own copy: he can read what he sent.
+        recipients = 1 + (int(work.split()[1]) if work.startswith("encrypt") else 1)
         cipher = "aes256-gcm" if work == "gcm" else "aes256-cbc"
         us += recipients * primitives["wrap rsa2048"]["us"]
         us += linear(primitives, cipher, inner) + linear(primitives, "base64", inner)
