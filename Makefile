@@ -198,9 +198,9 @@ $(bench_own): $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(libs)
 $(BUILD)/tests/bench/mload: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/mload*.c))
 	$(say) LD $@
 	$(q)$(CC) $(LDFLAGS) -o $@ $^
-$(BUILD)/tests/bench/bare: $(BUILD)/tests/bench/bare.o $(BUILD)/milter/socket.o $(BUILD)/util.a
+$(BUILD)/tests/bench/bare: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/bare*.c)) $(BUILD)/milter/socket.o $(BUILD)/mime.a $(BUILD)/util.a
 	$(say) LD $@
-	$(q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS_milter)
+	$(q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS_milter) $(LDLIBS)
 
 lint: ## clang-tidy and cppcheck over the sources
 	@for f in $(folders) milter ctl; do ls $$f/*.c 2>/dev/null; done | xargs -r -P2 -n8 \

@@ -3,7 +3,8 @@
  * comparison is measured against.
  *
  *   bare SOCKET accept            sees everything, changes nothing
- *   bare SOCKET replace N         puts N octets of text in the place of the body
+ *   bare SOCKET replace N [WORK]  puts N octets of text in the place of the body, where N is not 0;
+ *                                 WORK are the raw primitives that are done before (bare_work.h)
  *   bare SOCKET sleep MS          answers the end of each message after that time
  *   bare SOCKET pipe COMMAND...   the body through a program, one process per message
  *
@@ -24,6 +25,7 @@
 #include <libmilter/mfapi.h>
 
 #include "milter/socket.h"
+#include "tests/bench/bare_work.h"
 
 extern char **environ;
 
@@ -203,6 +205,7 @@ on_body(SMFICTX *ctx, unsigned char *piece, size_t n)
 static sfsistat
 send_text(SMFICTX *ctx)
 {
+    bare_work_run();
     for (size_t left = amount; left > 0;) {
         size_t n = left < PIECE ? left : PIECE;
 
@@ -257,6 +260,8 @@ parse_mode(int argc, char **argv)
         unanswered = argv[2][n] == '+';
         command = argv + 3;
         amount = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
+        if (mode == MODE_REPLACE && argc > 4 && !bare_work_parse(argv[4]))
+            return false;
         return mode == MODE_ACCEPT || argc > 3;
     }
     return false;
@@ -283,7 +288,8 @@ main(int argc, char **argv)
     };
 
     if (!parse_mode(argc, argv)) {
-        fputs("usage: bare SOCKET accept[+] | replace[+] N | sleep[+] MS | pipe[+] COMMAND...\n",
+        fputs("usage: bare SOCKET accept[+] | replace[+] N [WORK] | sleep[+] MS | pipe[+] "
+              "COMMAND...\n",
               stderr);
         return 2;
     }

@@ -83,6 +83,12 @@ def amount(size, connections):
     return {"seconds": SECONDS}
 
 
+def primitive_work(users, key, work, octets, replaced):
+    """What the bare filter is told to do for one message."""
+    amounts = ",".join(f"{name}={amount}" for name, amount in report.needs(work, octets, replaced).items())
+    return f"key={users.senders[key][0]},rsa={users.senders['rsa2048'][0]}{',' if amounts else ''}{amounts}"
+
+
 def ratios(scratch, users, messages, gateway):
     """What the goals speak of: smimed, the floor with the same traffic, and the peers, at 4 connections."""
     contest = Contest()
@@ -97,11 +103,10 @@ def ratios(scratch, users, messages, gateway):
         once = gateway.load(messages=1, **work_options(work, size, messages, key))
         name = f"{work} {size} {key}"
         contest.add(name, gateway, **options)
-        replaced = int(once["replaced"])
-        if replaced:
-            contest.add(f"floor {name}", bare(scratch, "replace+", replaced), **options)
-        else:
-            contest.add(f"floor {name}", seeing_all, **options)
+        replaced, octets = int(once["replaced"]), int(once["body"])
+        contest.add(f"bare {name}", bare(scratch, "replace+", replaced) if replaced else seeing_all, **options)
+        needed = primitive_work(users, key, work, octets, replaced)
+        contest.add(f"floor {name}", bare(scratch, "replace+", replaced, needed), **options)
     if not QUICK:
         large = Gateway(scratch, users, name="smimed-large", crls=large_crls(scratch, users))
         contest.add("verify 4k large CRL", large, connections=4, seconds=SECONDS, **work_options("verify", "4k", messages))
