@@ -26,6 +26,8 @@ struct load {
     int epoll;
     struct talk *talks;
     long threads_max;
+    size_t turn;      /* the connection that is looked at next for one that waits for its turn */
+    uint64_t next_ns; /* when the next message may begin */
     struct talk_plan plan;
 };
 
@@ -122,10 +124,32 @@ is_busy(const struct load *load)
     return false;
 }
 
+/* Those whose turn has come, in the order of the connections; all of them at the end. */
+static void
+release(struct load *load, uint64_t now_ns)
+{
+    struct talk_plan *plan = &load->plan;
+
+    for (size_t looked = 0; looked < load->connections; looked++) {
+        struct talk *talk = &load->talks[load->turn];
+
+        if (!plan->stopping && now_ns < load->next_ns)
+            return;
+        load->turn = (load->turn + 1) % load->connections;
+        if (!talk->parked || talk->fd < 0)
+            continue;
+        talk->parked = false;
+        talk->released = true;
+        load->next_ns += plan->interval_ns;
+        step(load, talk, talk_write(plan, talk));
+    }
+}
+
 static void
 run(struct load *load, uint64_t begun_ns)
 {
     struct talk_plan *plan = &load->plan;
+    load->next_ns = begun_ns;
     uint64_t end_ns = begun_ns + (uint64_t)(load->seconds * 1e9), sampled_ns = begun_ns;
 
     for (size_t i = 0; i < load->connections; i++) {
@@ -135,7 +159,7 @@ run(struct load *load, uint64_t begun_ns)
     }
     while (is_busy(load)) {
         struct epoll_event events[EVENTS];
-        int n = epoll_wait(load->epoll, events, EVENTS, WAIT_MS);
+        int n = epoll_wait(load->epoll, events, EVENTS, plan->interval_ns ? 1 : WAIT_MS);
 
         for (int i = 0; i < n; i++) {
             struct talk *talk = events[i].data.ptr;
@@ -146,6 +170,8 @@ run(struct load *load, uint64_t begun_ns)
         }
         uint64_t now_ns = figures_now_ns();
         plan->stopping |= load->seconds > 0 && now_ns >= end_ns;
+        if (plan->interval_ns)
+            release(load, now_ns);
         if (load->pid && now_ns - sampled_ns > 20000000u) {
             long threads = process_get(load->pid).threads;
             load->threads_max = threads > load->threads_max ? threads : load->threads_max;
@@ -167,9 +193,10 @@ usage(void)
           "  -n N      messages in all (1000), or -d SECONDS\n"
           "  -m N      messages per connection (0: any number)\n"
           "  -b N      octets of body (4096), or -f FILE\n"
+          "  -R N      messages a second that begin, on any connection (as many as can)\n"
           "  -r N      recipients (1)\n"
           "  -F ADDR   sender; % is the number of the connection\n"
-          "  -T ADDR   recipient; % is the number of the recipient\n"
+          "  -T ADDR   recipient; % is the number of the recipient, # of the message\n"
           "  -D NAME   {daemon_name}\n"
           "  -N HEX    protocol flags to offer (1fffff)\n"
           "  -k N      octets of a piece of the body (65535)\n"
@@ -185,7 +212,7 @@ parse_options(struct load *load, int argc, char **argv)
     struct talk_plan *plan = &load->plan;
     int option;
 
-    while ((option = getopt(argc, argv, "s:c:n:d:m:b:f:r:F:T:D:N:k:p:o:")) != -1) {
+    while ((option = getopt(argc, argv, "s:c:n:d:m:b:f:r:R:F:T:D:N:k:p:o:")) != -1) {
         switch (option) {
         case 's':
             load->socket = optarg;
@@ -210,6 +237,9 @@ parse_options(struct load *load, int argc, char **argv)
             break;
         case 'r':
             plan->recipients = strtoul(optarg, NULL, 10);
+            break;
+        case 'R':
+            plan->interval_ns = atof(optarg) > 0 ? (uint64_t)(1e9 / atof(optarg)) : 0;
             break;
         case 'F':
             plan->from = optarg;

@@ -79,13 +79,14 @@ enum talk_step {
 struct talk_plan {
     const struct message *message;
     const char *from;        /* '%' becomes the number of the connection */
-    const char *to;          /* '%' becomes the number of the recipient */
+    const char *to;          /* '%' becomes the number of the recipient, '#' that of the message */
     const char *daemon_name; /* {daemon_name} */
     size_t recipients, piece_bytes;
-    long messages;       /* in all; 0: until `stopping` */
-    long per_connection; /* 0: any number */
-    uint32_t offer;      /* protocol flags */
-    FILE *save;          /* what the first message was changed to, then NULL */
+    long messages;        /* in all; 0: until `stopping` */
+    long per_connection;  /* 0: any number */
+    uint64_t interval_ns; /* a message begins so often, on any connection; 0: as soon as it can */
+    uint32_t offer;       /* protocol flags */
+    FILE *save;           /* what the first message was changed to, then NULL */
     bool stopping;
     long started;
     struct figures figures;
@@ -98,6 +99,7 @@ struct talk {
     size_t body_at;
     uint32_t flags; /* as negotiated */
     bool waiting, skip, closing, wants_out, ended;
+    bool parked, released; /* interval_ns: waits for its turn, or has it */
     long messages;
     uint8_t *out; /* commands; then `body_n` octets of the body */
     size_t out_n, out_at, out_cap;

@@ -72,12 +72,14 @@ packet_end(struct talk *talk, size_t at, size_t more)
 }
 
 static void
-put_address(struct talk *talk, char command, const char *pattern, size_t number)
+put_address(struct talk *talk, char command, const char *pattern, size_t number, long message)
 {
-    const char *mark = strchr(pattern, '%');
+    const char *mark = strpbrk(pattern, "%#");
     size_t at = packet_begin(talk, command);
     char address[512];
 
+    if (mark && *mark == '#')
+        number = (size_t)message;
     if (mark)
         snprintf(address, sizeof address, "<%.*s%zu%s>", (int)(mark - pattern), pattern, number,
                  mark + 1);
@@ -143,13 +145,18 @@ begin_message(struct talk_plan *plan, struct talk *talk)
         talk->step = TALK_QUIT;
         return false;
     }
+    if (plan->interval_ns && !talk->released) {
+        talk->parked = true;
+        return false;
+    }
+    talk->released = false;
     plan->started++;
     talk->begun_ns = figures_now_ns();
     talk->skip = false;
     talk->body_at = 0;
     talk->index = 0;
     put_macros(talk, plan, 'M');
-    put_address(talk, 'M', plan->from, (size_t)talk->number + 1);
+    put_address(talk, 'M', plan->from, (size_t)talk->number + 1, plan->started);
     talk->step = TALK_RCPT;
     return true;
 }
@@ -216,7 +223,7 @@ put_step(struct talk_plan *plan, struct talk *talk)
     case TALK_MAIL:
         return begin_message(plan, talk);
     case TALK_RCPT:
-        put_address(talk, 'R', plan->to, ++talk->index);
+        put_address(talk, 'R', plan->to, ++talk->index, plan->started);
         if (talk->index >= plan->recipients) {
             talk->step = TALK_DATA;
             talk->index = 0;
@@ -252,7 +259,7 @@ put_step(struct talk_plan *plan, struct talk *talk)
 static void
 advance(struct talk_plan *plan, struct talk *talk)
 {
-    while (!talk->waiting && talk->body_n == 0) {
+    while (!talk->waiting && !talk->parked && talk->body_n == 0) {
         enum talk_step step = talk->step;
 
         /* A new message begins at MAIL whether the filter wants to see that or not. */
@@ -400,7 +407,7 @@ talk_write(struct talk_plan *plan, struct talk *talk)
 
         if (n == 0 && talk->body_n == 0) {
             talk->out_at = talk->out_n = 0;
-            if (talk->waiting)
+            if (talk->waiting || talk->parked)
                 break;
             advance(plan, talk);
             continue;

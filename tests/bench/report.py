@@ -80,6 +80,9 @@ def goals(result):
             yield name, primitives[name]["ratio"], "at most", most
     for name, figures in result.get("memory", {}).items():
         yield f"MiB above idle, {name}", figures["above_kib"] / 1024, "at most", 160
+    if "slow" in result:
+        yield "p99 beside 100 of 1,000 connections that wait for a directory, against without", \
+            result["slow"]["beside 100 that wait"]["p99_us"] / result["slow"]["alone"]["p99_us"], "at most", 2
     mta = result.get("postfix")
     if mta:
         yield "rate through Postfix against OpenDKIM", mta["smimed 4"]["rate"] / mta["opendkim 4"]["rate"], "at least", 1
@@ -128,6 +131,10 @@ def write(result, out):
     if "postfix" in result:
         table(out, ["through Postfix, sessions", "messages/s"],
               [[name, f"{f['rate']:.0f}"] for name, f in result["postfix"].items() if "rate" in f])
+    if "slow" in result:
+        table(out, ["900 connections, half of the capacity", "messages/s", "p50 us", "p99 us"],
+              [[name, f"{f['rate']:.0f}", f"{f.get('p50_us', 0):.0f}", f"{f.get('p99_us', 0):.0f}"]
+               for name, f in result["slow"].items()])
     if "counts" in result:
         table(out, ["instructions of one message", "count"],
               [[name, f"{f['instructions']:,}"] for name, f in result["counts"].items()])

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`make bench`: everything that is compared, measured in one run; docs/performance.md says what the figures mean.
 
-    run.py [PART...]        primitives ratios grid memory postfix counts; all of them when none is named
+    run.py [PART...]        primitives ratios grid memory postfix slow counts; all of them when none is named
 
 Nothing here fails because something is slow: figures are printed and written to build/bench.json beside the goals, and
 a person judges. Comparisons are interleaved (every contestant once per round) and the median of the rounds counts, so
@@ -20,6 +20,7 @@ import time
 import counts
 import mta
 import report
+import slow
 from world import BUILD, SIZES, TOOLS, TOP, Gateway, Messages, Scratch, Users, bare, large_crls, opendkim, pipe, work_options
 
 QUICK = os.environ.get("BENCH") == "quick"
@@ -27,7 +28,7 @@ ROUNDS = 3 if QUICK else 5
 SECONDS = 0.4 if QUICK else 1.0
 CONNECTIONS = (1, 4, 16, 64)
 WORKS = ("sign", "both", "gcm", "encrypt 1", "encrypt 10", "encrypt 100", "verify", "verify opaque", "pass")
-PARTS = ("primitives", "ratios", "grid", "memory", "postfix", "counts")
+PARTS = ("primitives", "ratios", "grid", "memory", "postfix", "slow", "counts")
 
 
 def machine():
@@ -166,6 +167,7 @@ def main():
                  "grid": lambda: grid(messages, gateway),
                  "memory": lambda: memory(scratch, users, messages),
                  "postfix": lambda: mta.measure(scratch, users, gateway, QUICK),
+                 "slow": lambda: slow.measure(scratch, users, messages),
                  "counts": lambda: counts.measure(scratch, users, messages)}
         for part in PARTS:
             if part in parts:

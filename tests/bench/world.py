@@ -130,7 +130,7 @@ class Messages:
 def load(milter, process=None, **options):
     """One run of the load generator; its figures as a dictionary."""
     letters = {"connections": "c", "messages": "n", "seconds": "d", "per_connection": "m", "body": "b", "file": "f",
-               "recipients": "r", "sender": "F", "to": "T", "daemon": "D", "offer": "N", "save": "o"}
+               "recipients": "r", "sender": "F", "to": "T", "daemon": "D", "offer": "N", "save": "o", "offered": "R"}
     command = [str(TOOLS / "mload"), "-s", milter]
     for name, value in options.items():
         command += [f"-{letters[name]}", str(value)]
@@ -206,7 +206,7 @@ class Gateway(Smimed):
         trust = trust_config(users)
         if crls:
             trust = trust.replace(str(users.crls), str(crls))
-        super().__init__(scratch, CONFIG.format(certificates=users.certificates) + config + trust, name=name, start=False)
+        super().__init__(scratch, config + CONFIG.format(certificates=users.certificates) + trust, name=name, start=False)
         for sender in users.senders.values():
             users.install_pair(self.keys, *sender)
         self.start()
