@@ -70,6 +70,18 @@ word_charset(struct span name)
     return CHARSET_UNREADABLE;
 }
 
+/* What no name of a character set has (RFC 2047 2): a line break in it would reach from one word
+ * into another and hide it. */
+static bool
+word_is_name(struct span charset)
+{
+    for (size_t i = 0; i < charset.n; i++) {
+        if (charset.p[i] <= ' ' || charset.p[i] >= 0x7f)
+            return false;
+    }
+    return true;
+}
+
 /* "=?" charset "?" B|Q "?" text "?=" at the start of `text`. */
 static bool
 word_parse(struct span text, struct word *out)
@@ -80,7 +92,7 @@ word_parse(struct span text, struct word *out)
     if (text.n < 2 || text.p[0] != '=' || text.p[1] != '?')
         return false;
     at = span_find(rest, '?');
-    if (at == 0 || at + 2 >= rest.n || rest.p[at + 2] != '?')
+    if (at == 0 || at + 2 >= rest.n || rest.p[at + 2] != '?' || !word_is_name(span_of(rest.p, at)))
         return false;
     out->charset = span_of(rest.p, at);
     out->charset.n = span_find(out->charset, '*');
@@ -228,7 +240,10 @@ mime_word_decode(struct span text, struct buf *out, unsigned *flags, struct err 
         *flags |= MIME_WORD_ENCODED;
         if (charset == CHARSET_UNREADABLE) {
             *flags |= MIME_WORD_UNREADABLE;
-            code = buf_append(out, span_of(rest.p, word.n), err);
+            for (size_t k = 0; code == ERR_OK && k < word.n; k++) {
+                if (rest.p[k] != '\r' && rest.p[k] != '\n')
+                    code = buf_append_byte(out, rest.p[k] != '\0' ? rest.p[k] : ' ', err);
+            }
         } else {
             code = word_append(&word, charset, out, err);
         }

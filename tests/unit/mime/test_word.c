@@ -47,6 +47,10 @@ words_are_decoded_wherever_they_stand(void **state)
         { "=?utf-8?q?bo?= \r\n =?utf-8?q?ss?=", "boss", WORD },
         { "=?utf-8?q?bo?==?utf-8?q?ss?=", "boss", WORD },
         { "=?utf-8?q?bo?= ss", "bo ss", WORD },
+        /* A name with a line break in it reaches from one word into the next, and hides it. */
+        { "=?\r\n =?utf-8?q?a=40b?=", "=? a@b", WORD },
+        { "=?x y?q?a?=", "=?x y?q?a?=", NONE },
+        { "=?utf-7?q?a\r\n b?=", "=?utf-7?q?a b?=", DARK },
         { "\"=?iso-8859-1?q?a=40b?=\"", "\"a@b\"", WORD },
         { "(x=?windows-1252?q?a=40b?=)", "(xa@b)", WORD },
         { "=?utf-8?q?a=0D=0Ab=00c?=", "a  b c", WORD },
