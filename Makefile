@@ -100,7 +100,7 @@ unit_programs := $(patsubst %.c,$(BUILD)/%,$(unit_chosen))
 define unit_rule
 $(BUILD)/tests/unit/$(1)/test_%: $(BUILD)/tests/unit/$(1)/test_%.o $(patsubst %,$(BUILD)/%.a,$(call below,$(1)))
 	$$(say) LD $$@
-	$$(q)$$(CC) $$(LDFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group -lcmocka $$(LDLIBS)
+	$$(q)$$(CC) $$(LDFLAGS) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group -lcmocka $$(LDLIBS) -lm
 endef
 $(foreach f,$(folders),$(eval $(call unit_rule,$(f))))
 
@@ -118,6 +118,12 @@ $(foreach f,milter ctl,$(eval $(call door_rule,$(f))))
 
 unit: $(unit_programs) ## run the unit tests (T=folder for one folder)
 	@failed=0; for t in $(unit_programs); do echo "== $$t"; $$t || failed=1; done; exit $$failed
+
+# Are all failures of decryption alike in time? 10,000 of each, taking turns: some minutes on a quiet machine.
+TIMINGS ?= 10000
+timing: $(BUILD)/tests/unit/flow/test_timing ## compare the times of failures of decryption (Welch's t); TIMINGS=10000
+	@SMIMED_TIMINGS=$(TIMINGS) $<
+.PHONY: timing
 
 # ---- checks ----------------------------------------------------------------------------------
 

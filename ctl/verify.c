@@ -58,8 +58,29 @@ verify_print_signer(struct ctl_json *json, const struct flow_verification_signer
 }
 
 static void
-verify_print_json(const struct flow_verification_result *result)
+verify_print_layers(struct ctl_json *json, const struct flow_verification *verification)
 {
+    struct flow_verification_layer layers[FLOW_VERIFICATION_LAYERS];
+    bool too_deep = false;
+    size_t n = flow_verification_layers(verification, layers, &too_deep);
+
+    ctl_json_open(json, "layers", '[');
+    for (size_t i = 0; i < n; i++) {
+        ctl_json_open(json, NULL, '{');
+        ctl_json_text(json, "kind", layers[i].kind);
+        ctl_json_text(json, "state", layers[i].state);
+        ctl_json_text(json, "reason", layers[i].reason);
+        ctl_json_bool(json, "counts", layers[i].counts);
+        ctl_json_close(json);
+    }
+    ctl_json_close(json);
+    ctl_json_bool(json, "more_layers", too_deep);
+}
+
+static void
+verify_print_json(const struct flow_verification *verification)
+{
+    const struct flow_verification_result *result = flow_verification_get(verification);
     struct ctl_json json;
 
     ctl_json_init(&json, stdout);
@@ -75,6 +96,7 @@ verify_print_json(const struct flow_verification_result *result)
         ctl_json_number(&json, "signed_offset", (int64_t)result->range_offset);
         ctl_json_number(&json, "signed_octets", (int64_t)result->range_bytes);
     }
+    verify_print_layers(&json, verification);
     ctl_json_open(&json, "signers", '[');
     for (size_t i = 0; i < result->count; i++)
         verify_print_signer(&json, &result->signers[i]);
@@ -159,7 +181,7 @@ verify_run(struct ctl_trust *trust, const char *path, bool json)
     } else {
         result = flow_verification_get(verify.verification);
         if (json)
-            verify_print_json(result);
+            verify_print_json(verify.verification);
         else
             verify_print_text(result);
         exit_code = verify_exit(result->verdict.result);

@@ -136,24 +136,39 @@ flow_decryption_free(struct flow_decryption **decryption)
 /* ---- how often ---------------------------------------------------------------------------------
  */
 
-/* One of every recipient and of the client's address. */
-static bool
-decryption_ask_rate(const struct flow_decryption *decryption, bool give_back)
+/* The names whose attempts are counted: the client's address and every recipient. */
+static struct flow_rate_args
+decryption_rate_args(const struct flow_message *message,
+                     const char *names[SMIME_DECRYPT_LIMIT_OWNERS + 1])
 {
-    const struct flow_message *message = decryption->message;
-    const char *names[SMIME_DECRYPT_LIMIT_OWNERS + 1];
     const char *address = strchr(message->client, '[');
     struct flow_rate_args args = { .total = message->conf->global.decrypt_rate,
                                    .each = message->conf->global.decrypt_rate_each,
                                    .names = names };
 
     names[args.count++] = address ? address : message->client;
-    for (size_t i = 0; i < message->count && args.count < sizeof(names) / sizeof(names[0]); i++)
+    for (size_t i = 0; i < message->count && args.count <= SMIME_DECRYPT_LIMIT_OWNERS; i++)
         names[args.count++] = message->recipients[i].address;
-    if (!give_back)
-        return flow_rate_check(message->services->decrypt_rate, &args);
-    flow_rate_reset(message->services->decrypt_rate, &args);
-    return true;
+    return args;
+}
+
+static bool
+decryption_take_rate(const struct flow_decryption *decryption)
+{
+    const char *names[SMIME_DECRYPT_LIMIT_OWNERS + 1];
+    const struct flow_rate_args args = decryption_rate_args(decryption->message, names);
+
+    return flow_rate_check(decryption->message->services->decrypt_rate, &args);
+}
+
+/* Always asked, so that it takes the same time. */
+static void
+decryption_give_rate(const struct flow_decryption *decryption, bool give)
+{
+    const char *names[SMIME_DECRYPT_LIMIT_OWNERS + 1];
+    const struct flow_rate_args args = decryption_rate_args(decryption->message, names);
+
+    flow_rate_reset(decryption->message->services->decrypt_rate, &args, give);
 }
 
 /* ---- the attempt -------------------------------------------------------------------------------
@@ -253,7 +268,7 @@ flow_decryption_open(struct flow_decryption *decryption, const struct spool *spo
     decryption->inside_args = *inside;
     decryption->state = FLOW_DECRYPTION_CLOSED;
     if (!decryption->refusal) {
-        decryption->took = decryption_ask_rate(decryption, false);
+        decryption->took = decryption_take_rate(decryption);
         decryption->refusal = decryption->took ? NULL : "rate-limited";
     }
     args.refused = decryption->refusal != NULL;
@@ -303,9 +318,10 @@ flow_decryption_finish(struct flow_decryption *decryption, bool intact)
     decryption->reason = obstacle ? obstacle : "ok";
     decryption->state = obstacle ? FLOW_DECRYPTION_CLOSED : FLOW_DECRYPTION_OPENED;
     /* Neither who got authentic plaintext learnt anything, nor who named no key of ours. */
-    if (decryption->took && ((!obstacle && (flow_decryption_is_authentic(decryption) || intact)) ||
-                             !smime_decrypt_get(decryption->smime)->key_used))
-        (void)decryption_ask_rate(decryption, true);
+    decryption_give_rate(decryption,
+                         decryption->took &&
+                             ((!obstacle && (intact || flow_decryption_is_authentic(decryption))) ||
+                              !smime_decrypt_get(decryption->smime)->key_used));
     decryption->took = false;
     return decryption->state;
 }

@@ -7,6 +7,7 @@
 #include "flow/forged.h"
 #include "flow/layers.h"
 #include "flow/names.h"
+#include "flow/protected.h"
 #include "flow/reader.h"
 #include "flow/reply.h"
 #include "flow/result.h"
@@ -393,6 +394,36 @@ inbound_strip(struct flow_message *message, const struct flow_verification_resul
     return flow_strip_edits(inbound->strip, message->header, &message->edits, err);
 }
 
+/* What holds: a signature that passed, or an envelope that says that nobody changed it. */
+static bool
+inbound_is_proven(const struct flow_verification_result *result)
+{
+    return result->verdict.result == POLICY_RESULT_PASS ||
+           (result->verdict.result == POLICY_RESULT_NONE &&
+            strcmp(result->verdict.reason, "decrypted") == 0);
+}
+
+static enum err_code
+inbound_edit_protected(struct flow_message *message, const struct flow_verification_result *result,
+                       struct err *err)
+{
+    const struct flow_protected *protected =
+        flow_verification_protected(message->inbound->verification);
+    bool restore = message->count > 0;
+    size_t differ = 0;
+    enum err_code code;
+
+    if (!protected || !inbound_is_proven(result))
+        return ERR_OK;
+    for (size_t i = 0; i < message->count; i++)
+        restore &= message->recipients[i].rule->protected_headers == CONF_PROTECTED_RESTORE;
+    code = flow_protected_edits(protected, &message->from, message->header, restore,
+                                &message->edits, &differ, err);
+    if (code == ERR_OK && differ > 0)
+        message->outcome.note = restore ? "headers-restored" : "headers-differ";
+    return code;
+}
+
 /* The edits of a message that goes on. The result stays on top of everything that is inserted. */
 static enum err_code
 inbound_edit(struct flow_message *message, const struct flow_verification_result *result,
@@ -406,6 +437,8 @@ inbound_edit(struct flow_message *message, const struct flow_verification_result
         code = flow_reader_fields(message, result, err);
     if (code == ERR_OK)
         code = inbound_add_result(message, result, err);
+    if (code == ERR_OK)
+        code = inbound_edit_protected(message, result, err);
     if (code == ERR_OK && decryption && flow_decryption_get(decryption) == FLOW_DECRYPTION_OPENED)
         code = flow_decryption_edits(decryption, message->header, &message->edits, err);
     else if (code == ERR_OK)

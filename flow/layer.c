@@ -7,7 +7,44 @@ struct flow_layer {
     struct flow_inside *inside; /* of a signature's content; NULL: none came */
     struct flow_verification *verification;
     bool too_deep;
+    struct flow_protected protected; /* of an entity that is no S/MIME */
+    struct flow_inside *wrapper;     /* of one that is a whole message; NULL: it is none */
 };
+
+static enum err_code
+layer_take_wrapped(void *context, const struct mime_header *header, struct err *err)
+{
+    struct flow_layer *layer = context;
+
+    flow_protected_free(&layer->protected);
+    return flow_protected_load(header, true, &layer->protected, err);
+}
+
+static enum err_code
+layer_drop(void *context, struct span piece, struct err *err)
+{
+    (void)context;
+    (void)piece;
+    (void)err;
+    return ERR_OK;
+}
+
+/* The innermost entity: did the sender protect his header? */
+static enum err_code
+layer_take_payload(struct flow_layer *layer, const struct mime_header *header, struct err *err)
+{
+    const struct flow_inside_args args = { .header = layer_take_wrapped,
+                                           .body = layer_drop,
+                                           .context = layer };
+    bool is_wrapper = false;
+    enum err_code code = flow_protected_is_wrapper(header, &is_wrapper, err);
+
+    if (code != ERR_OK)
+        return code;
+    if (is_wrapper)
+        return flow_inside_new(&args, &layer->wrapper, err);
+    return flow_protected_load(header, false, &layer->protected, err);
+}
 
 static enum err_code
 layer_take_header(void *context, const struct mime_header *header, struct err *err)
@@ -21,7 +58,7 @@ layer_take_header(void *context, const struct mime_header *header, struct err *e
         layer->too_deep = flow_verification_is_claimed(layer->verification);
     if (layer->too_deep || !flow_verification_is_claimed(layer->verification))
         flow_verification_free(&layer->verification);
-    return ERR_OK;
+    return layer->verification || layer->too_deep ? ERR_OK : layer_take_payload(layer, header, err);
 }
 
 static enum err_code
@@ -29,6 +66,8 @@ layer_take_body(void *context, struct span piece, struct err *err)
 {
     struct flow_layer *layer = context;
 
+    if (layer->wrapper)
+        return flow_inside_write(layer->wrapper, piece, err);
     return layer->verification ? flow_verification_write(layer->verification, piece, err) : ERR_OK;
 }
 
@@ -57,6 +96,8 @@ flow_layer_free(struct flow_layer **layer)
         return;
     *layer = NULL;
     flow_inside_free(&old->inside);
+    flow_inside_free(&old->wrapper);
+    flow_protected_free(&old->protected);
     flow_verification_free(&old->verification);
     free(old);
 }
@@ -87,6 +128,8 @@ flow_layer_finish(struct flow_layer *layer, bool may_decrypt, struct err *err)
 {
     enum err_code code = layer->inside ? flow_inside_finish(layer->inside, err) : ERR_OK;
 
+    if (code == ERR_OK && layer->wrapper)
+        code = flow_inside_finish(layer->wrapper, err);
     if (code != ERR_OK || !layer->verification)
         return code;
     if (!may_decrypt)
@@ -98,6 +141,12 @@ struct flow_verification *
 flow_layer_get(const struct flow_layer *layer)
 {
     return layer->verification;
+}
+
+const struct flow_protected *
+flow_layer_protected(const struct flow_layer *layer)
+{
+    return &layer->protected;
 }
 
 bool

@@ -9,6 +9,7 @@
 #define FLOW_LAYER_H
 
 #include "flow/inside.h"
+#include "flow/protected.h"
 #include "flow/verification.h"
 
 struct flow_layer;
@@ -31,6 +32,8 @@ ERR_CHECKED enum err_code flow_layer_finish(struct flow_layer *layer, bool may_d
 
 /* NULL: no S/MIME in there, or too deep. Borrowed until free. */
 struct flow_verification *flow_layer_get(const struct flow_layer *layer);
+/* The header that the sender protected, where there is no S/MIME in there. Borrowed until free. */
+const struct flow_protected *flow_layer_protected(const struct flow_layer *layer);
 bool flow_layer_is_too_deep(const struct flow_layer *layer);
 
 #endif

@@ -408,7 +408,9 @@ static const struct {
     { "code", outcome_code, false, "SMTP code and enhanced status code of a refusal" },
     { "note", outcome_note, false,
       "only-opaque: a clear signature was asked for and could not be made safely; "
-      "no-copy-for-sender: the sender has no certificate and cannot read the copy" },
+      "no-copy-for-sender: the sender has no certificate and cannot read the copy; "
+      "headers-restored, headers-differ: inbound, header fields that the sender protected say "
+      "something else than those outside" },
     { "detail", outcome_detail, false, "what happened, in words" },
 };
 

@@ -103,41 +103,54 @@ rate_find(struct flow_rate *rate, const char *name, uint64_t bound, int64_t now_
     return least;
 }
 
+/* Adds `one` to all of them; the lock is held. */
+static void
+rate_add(struct flow_rate *rate, struct rate_bucket *const *found, size_t count, double one)
+{
+    rate->total.spent = rate->total.spent + one > 0 ? rate->total.spent + one : 0;
+    for (size_t i = 0; i < count; i++)
+        found[i]->spent = found[i]->spent + one > 0 ? found[i]->spent + one : 0;
+}
+
+/* The buckets of the names as they are now; the lock is held. Returns how many. */
+static size_t
+rate_find_all(struct flow_rate *rate, const struct flow_rate_args *args,
+              struct rate_bucket *found[RATE_LIMIT_NAMES])
+{
+    int64_t now_ms = clock_monotonic_ms();
+    size_t count = args->count < RATE_LIMIT_NAMES ? args->count : RATE_LIMIT_NAMES;
+
+    rate_flow_off(&rate->total, args->total, now_ms);
+    for (size_t i = 0; i < count; i++)
+        found[i] = rate_find(rate, args->names[i], args->each, now_ms);
+    return count;
+}
+
 bool
 flow_rate_check(struct flow_rate *rate, const struct flow_rate_args *args)
 {
-    size_t count = args->count < RATE_LIMIT_NAMES ? args->count : RATE_LIMIT_NAMES;
-    int64_t now_ms = clock_monotonic_ms();
-    bool free_of = true;
+    struct rate_bucket *found[RATE_LIMIT_NAMES];
+    bool is_free;
+    size_t count;
 
     pthread_mutex_lock(&rate->lock);
-    rate_flow_off(&rate->total, args->total, now_ms);
-    free_of = rate->total.spent + 1 <= (double)args->total;
-    for (size_t i = 0; i < count; i++) {
-        if (rate_find(rate, args->names[i], args->each, now_ms)->spent + 1 > (double)args->each)
-            free_of = false;
-    }
-    if (free_of) {
-        rate->total.spent += 1;
-        for (size_t i = 0; i < count; i++)
-            rate_find(rate, args->names[i], args->each, now_ms)->spent += 1;
-    }
+    count = rate_find_all(rate, args, found);
+    is_free = rate->total.spent + 1 <= (double)args->total;
+    for (size_t i = 0; i < count; i++)
+        is_free &= found[i]->spent + 1 <= (double)args->each;
+    rate_add(rate, found, count, is_free ? 1 : 0);
     pthread_mutex_unlock(&rate->lock);
-    return free_of;
+    return is_free;
 }
 
 void
-flow_rate_reset(struct flow_rate *rate, const struct flow_rate_args *args)
+flow_rate_reset(struct flow_rate *rate, const struct flow_rate_args *args, bool give)
 {
-    size_t count = args->count < RATE_LIMIT_NAMES ? args->count : RATE_LIMIT_NAMES;
-    int64_t now_ms = clock_monotonic_ms();
+    struct rate_bucket *found[RATE_LIMIT_NAMES];
+    size_t count;
 
     pthread_mutex_lock(&rate->lock);
-    rate->total.spent = rate->total.spent > 1 ? rate->total.spent - 1 : 0;
-    for (size_t i = 0; i < count; i++) {
-        struct rate_bucket *bucket = rate_find(rate, args->names[i], args->each, now_ms);
-
-        bucket->spent = bucket->spent > 1 ? bucket->spent - 1 : 0;
-    }
+    count = rate_find_all(rate, args, found);
+    rate_add(rate, found, count, give ? -1 : 0);
     pthread_mutex_unlock(&rate->lock);
 }

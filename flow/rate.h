@@ -35,7 +35,7 @@ void flow_rate_free(struct flow_rate **rate);
  */
 bool flow_rate_check(struct flow_rate *rate, const struct flow_rate_args *args);
 
-/* Gives back what a call with the same arguments took. */
-void flow_rate_reset(struct flow_rate *rate, const struct flow_rate_args *args);
+/* Gives back what a call with the same arguments took; with `give` false it only takes its time. */
+void flow_rate_reset(struct flow_rate *rate, const struct flow_rate_args *args, bool give);
 
 #endif

@@ -499,11 +499,12 @@ verification_finish_cms(struct flow_verification *verification, const char **env
     if (verification->irregular > 0)
         flow_verification_doubt(verification, "ambiguous-encoding");
     if (verification_is_envelope(verification)) {
+        /* Where it is to be opened, an algorithm that we do not know is one more way to fail. */
+        if (found->whole && verification->args.decryption)
+            return flow_verification_open(verification, envelope, err);
         *envelope = found->complete ? "encrypted" : NULL;
         if (!found->complete)
             verification_break(verification, "malformed-cms");
-        if (found->complete && verification->args.decryption)
-            return flow_verification_open(verification, envelope, err);
         return ERR_OK;
     }
     return verification->guessed ? ERR_OK : verification_finish_opaque(verification, err);

@@ -155,6 +155,12 @@ size_t flow_verification_layers(const struct flow_verification *verification,
                                 struct flow_verification_layer out[FLOW_VERIFICATION_LAYERS],
                                 bool *too_deep);
 
+/* The header that the sender protected, of the innermost entity that was reached; NULL: none.
+ * Believed only where the layer that counts passed, or was opened and is proven. */
+struct flow_protected;
+const struct flow_protected *
+flow_verification_protected(const struct flow_verification *verification);
+
 /* For flow/layer: does the header say that it is S/MIME; leave closed what is encrypted. */
 bool flow_verification_is_claimed(const struct flow_verification *verification);
 void flow_verification_set_sealed(struct flow_verification *verification);

@@ -139,3 +139,13 @@ flow_verification_layers(const struct flow_verification *verification,
     }
     return n;
 }
+
+const struct flow_protected *
+flow_verification_protected(const struct flow_verification *verification)
+{
+    const struct flow_layer *layer = verification->layer;
+
+    while (layer && flow_layer_get(layer))
+        layer = flow_layer_get(layer)->layer;
+    return layer && flow_layer_protected(layer)->there ? flow_layer_protected(layer) : NULL;
+}

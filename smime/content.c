@@ -198,16 +198,14 @@ start(struct smime_content_stream *stream, const struct smime_content_args *args
 {
     EVP_CIPHER_CTX *context = stream->context = EVP_CIPHER_CTX_new();
     unsigned char tag[TAG_MAX];
-    if (context == NULL || EVP_DecryptInit_ex(context, cipher->row->get(), NULL, NULL, NULL) <= 0)
+    /* A nonce of 12 octets is what AEAD has by itself. */
+    if (context == NULL ||
+        EVP_DecryptInit_ex(context, cipher->row->get(), NULL, key, cipher->iv.p) <= 0)
         return false;
     if (!cipher->row->aead) {
         stream->block_bytes = cipher->row->iv_bytes;
-        return EVP_DecryptInit_ex(context, NULL, NULL, key, cipher->iv.p) > 0 &&
-               EVP_CIPHER_CTX_set_padding(context, 0) > 0;
+        return EVP_CIPHER_CTX_set_padding(context, 0) > 0;
     }
-    if (EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_IVLEN, NONCE_AEAD, NULL) <= 0 ||
-        EVP_DecryptInit_ex(context, NULL, NULL, key, cipher->iv.p) <= 0)
-        return false;
     if (args->mac.p == NULL) {
         stream->tag_bytes = cipher->tag_bytes;
         return true;

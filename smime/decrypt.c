@@ -40,6 +40,8 @@ struct smime_decrypt {
     struct smime_cipher_facts cipher;
     unsigned char cek[SMIME_CONTENT_KEY];
     struct smime_content_stream *stream;
+    struct smime_content_stream
+        *shadow; /* quiet: the cipher of the other kind, for its time alone */
     struct smime_decrypt_result result;
     bool failed; /* told at the end of the content */
     const char *reason;
@@ -50,6 +52,13 @@ static const unsigned char stand_in[] = { 0x30, 0x1d, 0x06, 0x09, 0x60, 0x86, 0x
                                           0x65, 0x03, 0x04, 0x01, 0x2a, 0x04, 0x10, 0,
                                           0,    0,    0,    0,    0,    0,    0,    0,
                                           0,    0,    0,    0,    0,    0,    0 };
+
+/* AES-256-GCM with a nonce of zeros and a tag of 16 octets, beside a cipher without a tag. */
+static const unsigned char shadow_gcm[] = { 0x30, 0x1e, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
+                                            0x65, 0x03, 0x04, 0x01, 0x2e, 0x30, 0x11, 0x04,
+                                            0x0c, 0,    0,    0,    0,    0,    0,    0,
+                                            0,    0,    0,    0,    0,    0x02, 0x01, 0x10 };
+static const unsigned char shadow_key[SMIME_CONTENT_KEY];
 
 static enum err_code
 keep(struct kept *kept, struct span element, struct err *err)
@@ -214,7 +223,46 @@ static enum err_code
 on_content(void *context, struct span piece, struct err *err)
 {
     struct smime_decrypt *decrypt = context;
+    struct err ignored = ERR_INIT;
+    if (decrypt->shadow != NULL)
+        (void)!smime_content_write(decrypt->shadow, piece, &ignored);
     return smime_content_write(decrypt->stream, piece, err);
+}
+
+static enum err_code
+drop(void *context, struct span piece, struct err *err)
+{
+    (void)context;
+    (void)piece;
+    (void)err;
+    return ERR_OK;
+}
+
+/* With quiet, each content goes through a cipher with a tag and one without, so that the time does
+ * not tell a wrong tag from a wrong padding. What the second makes of it is dropped. */
+static enum err_code
+start_shadow(struct smime_decrypt *decrypt, struct stage **sink, struct err *err)
+{
+    bool aead = decrypt->cipher.aead;
+    enum err_code code = stage_sink_new(drop, NULL, sink, err);
+    const struct smime_content_args args = {
+        .algorithm =
+            aead ? span_of(stand_in, sizeof(stand_in)) : span_of(shadow_gcm, sizeof(shadow_gcm)),
+        .key = span_of(shadow_key, sizeof(shadow_key)),
+        .mac = span_of(shadow_key, aead ? 0 : 16),
+        .plain = *sink,
+    };
+    return code == ERR_OK ? smime_content_new(&args, &decrypt->shadow, err) : code;
+}
+
+static void
+finish_shadow(struct smime_decrypt *decrypt, struct stage **sink)
+{
+    struct err ignored = ERR_INIT;
+    if (decrypt->shadow != NULL)
+        (void)!smime_content_finish(decrypt->shadow, &ignored);
+    smime_content_free(&decrypt->shadow);
+    stage_free(sink);
 }
 
 enum err_code
@@ -234,14 +282,18 @@ smime_decrypt_write(struct smime_decrypt *decrypt, struct stage *plain, struct e
         .plain = plain,
     };
     const struct smime_structure_args reading = { .content = on_content, .context = decrypt };
+    struct stage *sink = NULL;
     pki_crypto_reset();
     enum err_code code = smime_content_new(&args, &decrypt->stream, err);
+    if (code == ERR_OK && decrypt->args.quiet)
+        code = start_shadow(decrypt, &sink, err);
     if (code == ERR_OK)
         code = read_spool(decrypt->args.spool, &reading, &found, err);
     if (code == ERR_OK)
         code = smime_content_finish(decrypt->stream, err);
     if (code == ERR_OK && decrypt->failed)
         code = smime_content_fail(err);
+    finish_shadow(decrypt, &sink);
     smime_content_free(&decrypt->stream);
     pki_crypto_reset();
     return code;

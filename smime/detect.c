@@ -153,7 +153,7 @@ smime_detect_write(struct smime_detect *detect, struct span octets, struct err *
         return ERR_OK;
     struct err why = ERR_INIT;
     enum err_code code = smime_structure_write(detect->structure, octets, &why);
-    return code == ERR_OK ? ERR_OK : judge(detect, code, &why, err);
+    return judge(detect, code, &why, err);
 }
 
 /* What the structure cannot say: NULL when all is well. */
@@ -197,6 +197,7 @@ smime_detect_finish(struct smime_detect *detect, struct err *err)
     else if (result->content == SMIME_CONTENT_SIGNED &&
              !smime_structure_get(detect->structure)->has_content)
         result->why = "a signature without the content it signs";
+    result->whole = true;
     result->complete = result->why == NULL;
     return ERR_OK;
 }

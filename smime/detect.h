@@ -41,12 +41,13 @@ enum smime_content {
 struct smime_detect;
 
 struct smime_detect_result {
-    enum smime_content content;
+    enum smime_content content; /* enveloped: known as soon as the type has passed */
     /* The structure is well-formed to the end. Signed: there are content and a signer. Enveloped:
      * the content encryption is one that we take for encryption (AES, 3DES, Camellia, ChaCha20) and
      * the length of the content fits it. So "already encrypted" is: enveloped or authenveloped,
      * and complete. */
     bool complete;
+    bool whole;          /* the structure alone is well-formed, whatever the algorithm */
     uint32_t recipients; /* RecipientInfos (enveloped) */
     uint32_t signers;    /* SignerInfos (signed) */
     char cipher[64];     /* OID, dotted, of the content encryption; "" otherwise */

@@ -297,21 +297,25 @@ work_agreement(EVP_PKEY *key)
 enum err_code
 smime_recipient_get_random(EVP_PKEY *key, unsigned char *cek, size_t key_bytes, struct err *err)
 {
-    unsigned char octets[LIMIT_RSA_BYTES];
+    /* rsaEncryption, NULL */
+    static const unsigned char algorithm[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
+                                               0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00 };
+    unsigned char octets[LIMIT_RSA_BYTES], nobody[SMIME_CONTENT_KEY];
     int size = EVP_PKEY_get_size(key);
-    struct smime_recipient recipient = { .wrapped = { .p = octets } };
+    struct smime_recipient recipient = { .algorithm = span_of(algorithm, sizeof(algorithm)),
+                                         .wrapped = { .p = octets } };
     struct err ignored = ERR_INIT;
+    if (RAND_priv_bytes(cek, (int)key_bytes) != 1)
+        return pki_crypto_fail(err, ERR_TEMP, "no random numbers");
     if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA) {
         work_agreement(key);
     } else if (size > 0 && size <= LIMIT_RSA_BYTES) {
-        if (RAND_bytes(octets, size) != 1)
-            return pki_crypto_fail(err, ERR_TEMP, "no random numbers");
+        memset(octets, 0x5a, (size_t)size);
         octets[0] = 0; /* below the modulus */
         recipient.wrapped.n = (size_t)size;
-        (void)!get_pkcs1(&recipient, key, cek, key_bytes, &ignored);
+        (void)!get_transport(&recipient, key, nobody, key_bytes, &ignored);
     }
+    OPENSSL_cleanse(nobody, sizeof(nobody));
     pki_crypto_reset();
-    if (RAND_priv_bytes(cek, (int)key_bytes) != 1)
-        return pki_crypto_fail(err, ERR_TEMP, "no random numbers");
     return ERR_OK;
 }

@@ -8,7 +8,7 @@ import base64
 import json
 import re
 
-from harness import Scratch, corpus, main, run, smimectl
+from harness import Authority, Postfix, Scratch, Sink, Smimed, corpus, main, run, smimectl, submit
 
 AT_4134 = "950000000"
 AT_BC = "1157500000"  # 6 September 2006, when the validator.* messages were written
@@ -240,6 +240,40 @@ def test_protected_headers():
             result = verify(wire(path.read_bytes()), *options)
             table.expect(path.name, result, result="none", signature="none")
     table.done([p.name for p in folder.glob("*.eml")])
+
+
+def test_protected_headers_through_the_gateway():
+    folder = corpus("protected-headers")
+    problems = []
+    with Scratch("protected") as scratch:
+        ca = Authority(scratch)
+        p12, key, cert = (scratch.path / name for name in ("bob.p12", "bob.key", "bob.pem"))
+        p12.write_bytes(base64.b64decode((folder / "bob.p12").read_bytes().split(b"-----")[2]))
+        openssl = ("openssl", "pkcs12", "-legacy", "-in", p12, "-passin", "pass:bob")
+        run(*openssl, "-nocerts", "-nodes", "-out", key)
+        run(*openssl, "-clcerts", "-nokeys", "-out", cert)
+        sink = Sink(scratch)
+        smimed = Smimed(scratch, 'inbound_daemons = INBOUND\nrevocation_inbound = off\nrule "in" {\n    direction = in\n'
+                        "    decrypt = yes\n    decrypt_unsigned = mark\n    protected_headers = restore\n}\n"
+                        f'trust "default" {{\n    anchors = "{folder}/sample-ca.pem"\n}}\n', start=False)
+        ca.install_pair(smimed.keys, key, cert, "bob")
+        smimed.start()
+        postfix = Postfix(scratch, sink.port, smimed.milter, {"in": {"milter_macro_daemon_name": "INBOUND"}})
+        real = b"BarCorp contract signed, let's go!"
+        # name: what the result says, and the Subject that arrives
+        for name, result, subject in (("smime-sign+enc", b"smime=pass", real), ("smime-sign+enc+legacy-disp", b"smime=pass", real),
+                                      ("smime-enc+legacy-disp", b"smime=none (decrypted-unproven", b"..."),
+                                      ("smime-onepart-signed", b"smime=pass", b"The FooCorp contract"),
+                                      ("smime-multipart-signed", b"smime=pass", b"The FooCorp contract")):
+            code, text = submit(postfix.port, "alice@smime.example", ["bob@smime.example"], wire((folder / f"{name}.eml").read_bytes()))
+            assert code == 250, text
+            got = sink.take()[0][2]
+            head = re.sub(rb"\r\n[ \t]+", b" ", got.partition(b"\r\n\r\n")[0])
+            if result not in head or b"\r\nSubject: " + subject not in head:
+                problems.append(f"{name}: {head!r}")
+            if "enc" in name and b"correct-horse-battery-staple" not in got and "sign+enc" not in name:
+                problems.append(f"{name}: not decrypted")
+    assert not problems, "\n".join(problems)
 
 
 # ---- messages of the Bouncy Castle tests -----------------------------------------------------------

@@ -1,0 +1,49 @@
+/*
+ * Header fields that the sender put under his signature or into his envelope.
+ *                                                     RFC 9788, RFC 8551 3.1 (message/rfc822)
+ *
+ * The header section of the entity inside all layers may repeat the fields of the message: where
+ * its Content-Type says hp="clear" or hp="cipher" (RFC 9788 2.1.1), or protected-headers="v1" (the
+ * draft before it), or the entity is a whole message (message/rfc822: "it can be assumed that the
+ * intent was to provide header protection"). They are read, compared, and by rule put in the place
+ * of those outside, which anybody on the way may have written.
+ *
+ * Only fields that people read. Never From: the verdict is about the one outside; if the one inside
+ * is another's, nothing is restored. Never for routing: envelope and rules know nothing of them. A
+ * field that comes twice, inside or outside, is left alone.
+ *
+ * Plain values; flow_protected_free gives the memory back.
+ */
+#ifndef FLOW_PROTECTED_H
+#define FLOW_PROTECTED_H
+
+#include "flow/edits.h"
+#include "flow/from.h"
+#include "mime/header.h"
+
+enum { FLOW_PROTECTED_FIELDS = 9, FLOW_PROTECTED_LIMIT_VALUE = 16 * 1024 };
+
+struct flow_protected {
+    bool there;                          /* the sender protected his header */
+    char *values[FLOW_PROTECTED_FIELDS]; /* in the order of a private table; NULL: not there */
+    struct flow_from from;
+};
+
+/* Is the entity a whole message, whose header section is the one to load? */
+ERR_CHECKED enum err_code flow_protected_is_wrapper(const struct mime_header *header,
+                                                    bool *is_wrapper, struct err *err);
+
+/* `header`: of the entity, or with `wrapped` of the message that the entity is. ERR_NOMEM only. */
+ERR_CHECKED enum err_code flow_protected_load(const struct mime_header *header, bool wrapped,
+                                              struct flow_protected *out, struct err *err);
+void flow_protected_free(struct flow_protected *protected);
+
+/* *differ: how many fields outside say something else than inside, or are not there; those become
+ * edits where `restore`. `from` and `header` are the message's. */
+ERR_CHECKED enum err_code flow_protected_edits(const struct flow_protected *protected,
+                                               const struct flow_from *from,
+                                               const struct mime_header *header, bool restore,
+                                               struct flow_edits *edits, size_t *differ,
+                                               struct err *err);
+
+#endif
