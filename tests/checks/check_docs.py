@@ -64,7 +64,7 @@ def reasons():
 
 # Words with a hyphen that are no reasons: media types, encodings, why a direction was chosen, names of explanations.
 OTHER_WORDS = {"built-in", "company-confidential", "domain-signing", "enveloped-data", "inbound-daemon",
-               "internal-network", "outbound-daemon", "quoted-printable", "sender-copy", "signed-data"}
+               "internal-network", "outbound-daemon", "protected-headers", "quoted-printable", "sender-copy", "signed-data"}
 # Where a reason is said: as a word of an error, as a field, as what an entity is doubted or given up for.
 SAID = (r'err_set_reason\([^;"]*,\s*"([a-z-]+)"', r'\breason\w*\s*=\s*(?:[^;"]*\?\s*)?"([a-z-]+)"',
         r'_(?:doubt|break)\([^;"]*"([a-z-]+)"')

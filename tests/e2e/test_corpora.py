@@ -265,7 +265,8 @@ def test_protected_headers_through_the_gateway():
                                       ("smime-enc+legacy-disp", b"smime=none (decrypted-unproven", b"..."),
                                       ("smime-onepart-signed", b"smime=pass", b"The FooCorp contract"),
                                       ("smime-multipart-signed", b"smime=pass", b"The FooCorp contract")):
-            code, text = submit(postfix.port, "alice@smime.example", ["bob@smime.example"], wire((folder / f"{name}.eml").read_bytes()))
+            mail = wire((folder / f"{name}.eml").read_bytes())
+            code, text = submit(postfix.port, "alice@smime.example", ["bob@smime.example"], mail)
             assert code == 250, text
             got = sink.take()[0][2]
             head = re.sub(rb"\r\n[ \t]+", b" ", got.partition(b"\r\n\r\n")[0])
