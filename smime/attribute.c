@@ -20,13 +20,12 @@ static const unsigned char oid_certificate_v2[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7
                                                     0x01, 0x09, 0x10, 0x02, 0x2f };
 /* ---- writing ---- */
 
-/* SMIMECapabilities: AES-256-GCM, AES-128-GCM, AES-256-CBC, AES-128-CBC, without parameters. In
- * order of preference: whoever answers encrypts to us by this list (RFC 8551 2.5.2). */
+/* SMIMECapabilities: AES-256-CBC, AES-128-CBC, without parameters, in order of preference (RFC 8551
+ * 2.5.2). Whoever answers encrypts by this list, and what he writes is read by the programs of our
+ * users: GCM is left out, since GnuPG 2.2 and NSS cannot read it. */
 static const unsigned char capabilities[] = {
 #define CAPABILITY(last) \
     0x30, 0x0b, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, last
-    CAPABILITY(0x2e),
-    CAPABILITY(0x06),
     CAPABILITY(0x2a),
     CAPABILITY(0x02),
 #undef CAPABILITY
