@@ -1,6 +1,7 @@
 /*
  * All failures of decryption look alike: the answer and the edits octet by octet, and the time that
- * flow_message_finish takes, which is what the milter waits for.
+ * flow_message_finish takes, which is what the milter waits for. Times are compared among messages
+ * of one form, CBC or GCM: which one it is, the sender chose himself, and it is no secret of ours.
  *
  * Messages of every class take turns in an order that is drawn anew for each round. From the times
  * of a pair of classes, processor time of the thread and wall time alike, the tenth that is slowest
@@ -15,7 +16,7 @@
 #include "flow/state.h"
 #include "tests/unit/flow/world.h"
 
-enum { CLASSES = 10, TEXT_OCTETS = 3000, ROUNDS = 150, WARM_UP = 20 };
+enum { CLASSES = 13, TEXT_OCTETS = 3000, ROUNDS = 150, WARM_UP = 20 };
 static const double t_bound = 4.5;
 
 static struct world world;
@@ -25,6 +26,7 @@ struct kind {
     const char *name;
     char *header, *body;
     bool spent; /* the rate of the client is used up before each */
+    bool gcm;   /* AuthEnvelopedData */
     double *cpu, *wall;
 };
 static struct kind kinds[CLASSES];
@@ -87,6 +89,28 @@ wrap(EVP_PKEY *to, size_t cek_n, unsigned char out[256])
 }
 
 static void
+make_gcm_kinds(void)
+{
+    size_t first = kind_count, n;
+    unsigned char *der = encrypt("-aes-256-gcm alice.pem", &n), *key;
+
+    der[n - 1] ^= 1;
+    add_kind("bad GCM tag", der, n, false);
+    der[n - 1] ^= 1;
+    key = find_key(der, n);
+    wrap(twin.key, 32, key);
+    add_kind("wrong key, GCM", der, n, false);
+    memset(key, 0x3c, 256);
+    add_kind("bad RSA padding, GCM", der, n, false);
+    free(der);
+    der = encrypt("-aes-256-gcm bob.pem", &n);
+    add_kind("no RecipientInfo, GCM", der, n, false);
+    free(der);
+    for (size_t i = first; i < kind_count; i++)
+        kinds[i].gcm = true;
+}
+
+static void
 make_kinds(void)
 {
     static const unsigned char oid[] = { 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2a };
@@ -118,13 +142,10 @@ make_kinds(void)
     der = encrypt("-camellia256 alice.pem", &n);
     add_kind("unsupported algorithm", der, n, false);
     free(der);
-    der = encrypt("-aes-256-gcm alice.pem", &n);
-    der[n - 1] ^= 1;
-    add_kind("bad GCM tag", der, n, false);
-    free(der);
     der = encrypt("-aes256 bob.pem", &n);
     add_kind("no RecipientInfo", der, n, false);
     free(der);
+    make_gcm_kinds();
     assert_int_equal(kind_count, CLASSES);
 }
 
@@ -331,8 +352,12 @@ compare(size_t n)
     }
     for (size_t i = 0; i < CLASSES; i++) {
         for (size_t j = i + 1; j < CLASSES; j++) {
-            double cpu = welch(kinds[i].cpu, kinds[j].cpu, n);
-            double wall = welch(kinds[i].wall, kinds[j].wall, n);
+            double cpu, wall;
+
+            if (kinds[i].gcm != kinds[j].gcm)
+                continue;
+            cpu = welch(kinds[i].cpu, kinds[j].cpu, n);
+            wall = welch(kinds[i].wall, kinds[j].wall, n);
 
             print_message("# t %6.2f cpu %6.2f wall  %s / %s\n", cpu, wall, kinds[i].name,
                           kinds[j].name);

@@ -218,10 +218,11 @@ static void
 facts_are_told(void **state)
 {
     (void)state;
-    struct mime_scan_facts facts = facts_of(LITERAL(
-        "Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\nContent-Type: "
-        "text/calendar\r\n\r\na\nb\r\n--b\r\nContent-Type: application/ms-tnef\r\n\r\n\0\xff\r"
-        "\r\n--b--\r\n"));
+    struct mime_scan_facts facts =
+        facts_of(LITERAL("Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\nContent-Type: "
+                         "text/calendar; method=REQUEST\r\n\r\na\nb\r\n--b\r\nContent-Type: "
+                         "application/ms-tnef\r\n\r\n\0\xff\r"
+                         "\r\n--b--\r\n"));
     assert_int_equal(facts.parts, 3);
     assert_int_equal(facts.depth, 2);
     assert_true(facts.report && facts.calendar && facts.tnef);
@@ -229,6 +230,9 @@ facts_are_told(void **state)
     assert_true(facts.needs_encoding);
     assert_false(facts.eightbit_header || facts.long_line || facts.malformed || facts.only_opaque);
     assert_null(facts.why);
+    /* A calendar that is sent along is no meeting request. */
+    facts = facts_of(LITERAL("Content-Type: text/calendar\r\n\r\nx\r\n"));
+    assert_false(facts.calendar);
     facts = facts_of(LITERAL("Content-Type: text/plain\r\n\r\nx\r\n"));
     assert_int_equal(facts.size, 31);
     assert_false(facts.report || facts.calendar || facts.tnef || facts.eightbit || facts.nul ||
