@@ -428,6 +428,7 @@ class Postfix:
         (self.path / "data").mkdir()
         shutil.chown(self.path / "data", "postfix", "postfix")
         self.log = self.path / "log"
+        LOGS.append(self.log)
         self.ports = {}
         (self.config / "main.cf").write_text(f"""compatibility_level = 3.6
 queue_directory = {self.path}/queue
@@ -662,6 +663,7 @@ class Smimed:
         self.control = self.path / "control.sock"
         self.file = self.path / "smimed.conf"
         self.log = self.path / "log"
+        LOGS.append(self.log)
         self.environment = environment or {}
         self.base = (f'socket = "unix:{self.socket}"\nsocket_mode = 0666\ncontrol_socket = "{self.control}"\n'
                      f'user = root\nstate_folder = "{self.path}/state"\nspool_folder = "{self.path}/spool"\n'
@@ -782,6 +784,18 @@ def now():
     return datetime.datetime.now(datetime.timezone.utc)
 
 
+LOGS = []  # of every Postfix and smimed of this module, while they last
+
+
+def evidence():
+    """What the programs of a failed test said last, where their scratch folder is still there."""
+    lines = []
+    for log in LOGS:
+        if log.exists():
+            lines += [f"{log}: {line[:300]}" for line in log.read_text(errors="replace").splitlines()[-8:]]
+    return lines
+
+
 def main(namespace):
     """Runs the test_* functions of a module, TAP on stdout: `main(globals())`. Names on the command line choose."""
     chosen = sys.argv[1:]
@@ -799,7 +813,7 @@ def main(namespace):
         except Exception as error:
             import traceback
             failed += 1
-            for line in traceback.format_exc().splitlines():
+            for line in traceback.format_exc().splitlines() + evidence():
                 print(f"# {line}")
             result = f"not ok {number} - {name}"
         print(f"{result}" if "SKIP" in result else f"{result} ({time.monotonic() - begin:.1f} s)", flush=True)
