@@ -134,7 +134,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 PARTS ?=
 
 # SAN=address,undefined or SAN=thread builds and tests with that sanitizer, in a build folder of its own.
-check: ## install what is missing, build, run every test; PARTS="checks unit scenario e2e" chooses
+check: ## install what is missing, build, run every test; PARTS="checks unit scenario e2e threads" chooses
 	@[ "$$(id -u)" = 0 ] || echo "make check: installing packages and the private Postfix need root: using sudo"
 	@tests/deps.sh check
 	+@$(MAKE) --no-print-directory all test-programs
