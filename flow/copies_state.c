@@ -9,12 +9,12 @@
 #include "flow/copies_private.h"
 #include "flow/digest.h"
 #include "flow/dispatch.h"
+#include "flow/letters.h"
 #include "flow/notice.h"
 #include "flow/outbound.h"
 #include "flow/resubmission.h"
 #include "flow/state.h"
 #include "smime/hash.h"
-#include "util/clock.h"
 
 /* ---- which message -----------------------------------------------------------------------------
  */
@@ -269,51 +269,18 @@ reason_of(const struct copies *copies, size_t index)
 
 /* The value of a field as a text of its own; "" where there is none. */
 static enum err_code
-unfolded(const struct flow_message *message, const char *name, struct buf *out, struct err *err)
-{
-    struct mime_header_field field;
-
-    if (!mime_header_find(message->header, name, 0, &field))
-        return ERR_OK;
-    return mime_header_unfold(field.value, out, err);
-}
-
-static enum err_code
 format_letter(const struct copies *copies, const size_t *indices, size_t count, struct buf *letter,
               struct err *err)
 {
-    const struct flow_message *message = copies->message;
     struct flow_notice_recipient *list = calloc(count, sizeof *list);
-    struct buf subject = BUF_INIT(message->conf->global.max_header + 1),
-               id = BUF_INIT(message->conf->global.max_header + 1);
-    char from[300];
     enum err_code code = list ? ERR_OK : err_set(err, ERR_NOMEM, "memory for a letter");
 
     for (size_t i = 0; code == ERR_OK && i < count; i++)
         list[i] = (struct flow_notice_recipient){ .address = copies->addresses[indices[i]],
                                                   .reason = reason_of(copies, indices[i]) };
     if (code == ERR_OK)
-        code = unfolded(message, "Subject", &subject, err);
-    if (code == ERR_OK)
-        code = unfolded(message, "Message-ID", &id, err);
-    if (code == ERR_OK) {
-        snprintf(from, sizeof from, "postmaster@%s", message->services->hostname);
-        code = flow_notice_format(message->services->notices,
-                                  &(struct flow_notice){ .kind = FLOW_NOTICE_REMOVED,
-                                                         .from = from,
-                                                         .to = copies->sender,
-                                                         .host = message->services->hostname,
-                                                         .subject = buf_str(&subject),
-                                                         .message_id = buf_str(&id),
-                                                         .queue_id = message->id,
-                                                         .recipients = list,
-                                                         .count = count,
-                                                         .reference = buf_str(&id),
-                                                         .now = clock_now_s() },
-                                  letter, err);
-    }
-    buf_free(&subject);
-    buf_free(&id);
+        code = flow_letters_format(copies->message, FLOW_NOTICE_REMOVED, copies->sender, list,
+                                   count, letter, err);
     free(list);
     return code;
 }

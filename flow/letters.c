@@ -121,9 +121,10 @@ field_of(const struct flow_message *message, const char *name, struct buf *out, 
     return mime_header_unfold(field.value, out, err);
 }
 
-static enum err_code
-refused_format(const struct flow_message *message, const struct flow_notice_recipient *list,
-               size_t count, struct buf *letter, struct err *err)
+enum err_code
+flow_letters_format(const struct flow_message *message, enum flow_notice_kind kind, const char *to,
+                    const struct flow_notice_recipient *list, size_t count, struct buf *letter,
+                    struct err *err)
 {
     struct buf subject = BUF_INIT(message->conf->global.max_header + 1),
                id = BUF_INIT(message->conf->global.max_header + 1);
@@ -135,9 +136,9 @@ refused_format(const struct flow_message *message, const struct flow_notice_reci
     snprintf(from, sizeof from, "postmaster@%s", message->services->hostname);
     if (code == ERR_OK)
         code = flow_notice_format(message->services->notices,
-                                  &(struct flow_notice){ .kind = FLOW_NOTICE_REFUSED,
+                                  &(struct flow_notice){ .kind = kind,
                                                          .from = from,
-                                                         .to = message->sender,
+                                                         .to = to,
                                                          .host = message->services->hostname,
                                                          .subject = buf_str(&subject),
                                                          .message_id = buf_str(&id),
@@ -186,7 +187,8 @@ flow_letters_refuse(const struct flow_message *message)
     if (count > 0) {
         buf_init(&letter->text, FLOW_NOTICE_BYTES);
         letter->to = strdup(message->sender);
-        if (letter->to && refused_format(message, list, count, &letter->text, &err) == ERR_OK) {
+        if (letter->to && flow_letters_format(message, FLOW_NOTICE_REFUSED, message->sender, list,
+                                              count, &letter->text, &err) == ERR_OK) {
             letter_add(letter);
             letter = NULL;
         }
