@@ -45,7 +45,7 @@ struct peer {
     const struct peer_fault *faults; /* ends with step NULL; NULL: none */
     unsigned connections;
     struct peer_message messages[PEER_MESSAGES]; /* of which the dot came */
-    size_t count;
+    size_t count;                                /* read it by peer_count while the peer runs */
 };
 
 /* The fault of this step; NULL: none. */
@@ -129,6 +129,18 @@ peer_keep(struct peer_talk *talk)
         talk->message.content = (struct buf)BUF_INIT(PEER_BYTES);
     }
     pthread_mutex_unlock(&peer->lock);
+}
+
+/* The messages that are there by now; what they hold does not change any more. */
+static inline size_t
+peer_count(struct peer *peer)
+{
+    size_t count;
+
+    pthread_mutex_lock(&peer->lock);
+    count = peer->count;
+    pthread_mutex_unlock(&peer->lock);
+    return count;
 }
 
 static inline void

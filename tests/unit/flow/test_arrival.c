@@ -70,7 +70,7 @@ copy(void)
 
     assert_int_equal(flow_dispatch_write(&dispatch, &result, &err), ERR_OK);
     assert_int_equal(result.end, FLOW_DISPATCH_TAKEN);
-    content = buf_str(&peer.messages[peer.count - 1].content);
+    content = buf_str(&peer.messages[peer_count(&peer) - 1].content);
     end = strstr(content, "\r\n\r\n");
     snprintf(header, sizeof header, "%.*s", (int)(end + 2 - content), content);
     snprintf(body, sizeof body, "%s", end + 4);

@@ -242,7 +242,7 @@ body_with_a_bare_newline_is_not_sent(void **state)
     (void)state;
     begin(NULL);
     assert_int_equal(dispatched("a\n.\nMAIL", &recipient, 1, &result, &err), ERR_BUG);
-    assert_int_equal(peer.count, 0);
+    assert_int_equal(peer_count(&peer), 0);
     peer_deinit(&peer);
 }
 
