@@ -36,12 +36,44 @@ static const char poison_magic[16] = "smimed poison 1";
 
 _Static_assert(sizeof(struct poison_slot) == 64, "a mark has 64 octets");
 
+/* Which marks are not free is kept beside the file, so that a message looks at those alone: as a
+ * rule they are as few as the messages in flight, and a walk over all of the file takes its place
+ * in the processor's caches. */
 struct flow_poison {
     struct poison_file *file; /* mapped */
     int fd;
-    bool ended; /* behind the lock, as the marks are */
+    bool ended;                        /* behind the lock, as the marks and all that follows are */
+    unsigned taken;                    /* how many are not free: the first ones in `order` */
+    uint16_t order[FLOW_POISON_SLOTS]; /* every mark once */
+    uint16_t place[FLOW_POISON_SLOTS]; /* where each stands in `order` */
     pthread_mutex_t lock;
 };
+
+static struct poison_slot *
+slot_at(struct flow_poison *poison, unsigned place)
+{
+    return &poison->file->slots[poison->order[place]];
+}
+
+static void
+slot_move(struct flow_poison *poison, const struct poison_slot *slot, unsigned to)
+{
+    uint16_t index = (uint16_t)(slot - poison->file->slots), other = poison->order[to];
+    uint16_t from = poison->place[index];
+
+    poison->order[to] = index;
+    poison->place[index] = (uint16_t)to;
+    poison->order[from] = other;
+    poison->place[other] = from;
+}
+
+/* The slot, which was taken, is free. */
+static void
+slot_free(struct flow_poison *poison, struct poison_slot *slot)
+{
+    slot->state = POISON_FREE;
+    slot_move(poison, slot, --poison->taken);
+}
 
 static enum err_code
 file_map(struct flow_poison *poison, const char *path, struct err *err)
@@ -72,16 +104,18 @@ file_map(struct flow_poison *poison, const char *path, struct err *err)
 
 /* Whatever was in flight fell with us. Garbage in a slot is a free slot. */
 static unsigned
-file_check(struct poison_file *file)
+file_check(struct flow_poison *poison)
 {
-    unsigned suspects = 0;
+    struct poison_file *file = poison->file;
+    unsigned suspects = 0, end = FLOW_POISON_SLOTS;
 
     if (memcmp(file->magic, poison_magic, sizeof poison_magic) != 0) {
         memset(file, 0, sizeof *file);
         memcpy(file->magic, poison_magic, sizeof poison_magic);
     }
-    for (size_t i = 0; i < FLOW_POISON_SLOTS; i++) {
+    for (unsigned i = 0; i < FLOW_POISON_SLOTS; i++) {
         struct poison_slot *slot = &file->slots[i];
+        unsigned place;
 
         if (slot->state == POISON_IN_FLIGHT) {
             slot->times++;
@@ -90,6 +124,9 @@ file_check(struct poison_file *file)
         } else if (slot->state != POISON_SUSPECT) {
             slot->state = POISON_FREE;
         }
+        place = slot->state == POISON_FREE ? --end : poison->taken++;
+        poison->order[place] = (uint16_t)i;
+        poison->place[i] = (uint16_t)place;
     }
     return suspects;
 }
@@ -110,7 +147,7 @@ flow_poison_open(const char *path, struct flow_poison **out, unsigned *suspects,
         flow_poison_close(&poison);
         return code;
     }
-    *suspects = file_check(poison->file);
+    *suspects = file_check(poison);
     *out = poison;
     return ERR_OK;
 }
@@ -131,43 +168,44 @@ flow_poison_close(struct flow_poison **poison)
     free(p);
 }
 
-/* The mark of that name that is not in flight (the same message may come over two connections at
- * once; each has a mark of its own), and the place for a new one: a free one, else the oldest
- * suspect. The walk over 4,096 marks costs microseconds. */
-static struct poison_slot *
-slot_find(struct poison_file *file, const unsigned char *name, struct poison_slot **place)
-{
-    *place = NULL;
-    for (size_t i = 0; i < FLOW_POISON_SLOTS; i++) {
-        struct poison_slot *slot = &file->slots[i];
+/* What a new mark of that name has to know of the others. */
+struct slot_search {
+    struct poison_slot *suspect; /* of that name and not in flight; NULL: none. The same message may
+                                    come over two connections at once: each has its own mark */
+    struct poison_slot *oldest;  /* suspect of any name; NULL: none */
+    unsigned stuck;              /* of that name, in flight for longer than a message can be */
+};
 
-        if (slot->state == POISON_SUSPECT && memcmp(slot->name, name, sizeof slot->name) == 0)
-            return slot;
-        if (slot->state == POISON_IN_FLIGHT || (*place && (*place)->state == POISON_FREE))
+static struct slot_search
+slot_find(struct flow_poison *poison, const unsigned char *name, int64_t now_s)
+{
+    struct slot_search found = { 0 };
+
+    for (unsigned i = 0; i < poison->taken; i++) {
+        struct poison_slot *slot = slot_at(poison, i);
+        bool same = memcmp(slot->name, name, sizeof slot->name) == 0;
+
+        if (slot->state == POISON_IN_FLIGHT) {
+            found.stuck += same && now_s - slot->at_s > FLOW_POISON_STUCK_S;
             continue;
-        if (!*place || slot->state == POISON_FREE || slot->at_s < (*place)->at_s)
-            *place = slot;
+        }
+        if (same && !found.suspect)
+            found.suspect = slot;
+        if (!found.oldest || slot->at_s < found.oldest->at_s)
+            found.oldest = slot;
     }
-    return NULL;
+    return found;
 }
 
-/* How many of that name are stuck: in flight for longer than a message can be. */
-static unsigned
-stuck_count(const struct poison_file *file, const unsigned char *name, int64_t now_s)
+/* The place for a new mark: a free one, else the oldest suspect; NULL when all are in flight. */
+static struct poison_slot *
+slot_take(struct flow_poison *poison, struct poison_slot *oldest)
 {
-    unsigned count = 0;
-
-    for (size_t i = 0; i < FLOW_POISON_SLOTS; i++) {
-        const struct poison_slot *slot = &file->slots[i];
-
-        count += slot->state == POISON_IN_FLIGHT && now_s - slot->at_s > FLOW_POISON_STUCK_S &&
-                 memcmp(slot->name, name, sizeof slot->name) == 0;
-    }
-    return count;
+    return poison->taken < FLOW_POISON_SLOTS ? slot_at(poison, poison->taken++) : oldest;
 }
 
 static int
-slot_set(struct poison_file *file, struct poison_slot *slot, const unsigned char *name,
+slot_set(struct flow_poison *poison, struct poison_slot *slot, const unsigned char *name,
          uint32_t times)
 {
     slot->state = POISON_FREE;
@@ -175,15 +213,16 @@ slot_set(struct poison_file *file, struct poison_slot *slot, const unsigned char
     slot->times = times;
     slot->at_s = clock_now_s();
     slot->state = POISON_IN_FLIGHT;
-    return (int)(slot - file->slots);
+    return (int)(slot - poison->file->slots);
 }
 
 unsigned
 flow_poison_set(struct flow_poison *poison, const unsigned char name[FLOW_POISON_NAME_BYTES],
                 int *out)
 {
-    struct poison_slot *slot, *place;
-    unsigned times = 0, stuck;
+    struct slot_search found;
+    struct poison_slot *slot;
+    unsigned times;
 
     *out = -1;
     if (!poison)
@@ -193,14 +232,26 @@ flow_poison_set(struct flow_poison *poison, const unsigned char name[FLOW_POISON
         pthread_mutex_unlock(&poison->lock);
         return 0;
     }
-    slot = slot_find(poison->file, name, &place);
-    if (slot)
-        times = slot->times;
-    stuck = stuck_count(poison->file, name, clock_now_s());
-    if (times + stuck < FLOW_POISON_TIMES && (slot || place))
-        *out = slot_set(poison->file, slot ? slot : place, name, times);
+    found = slot_find(poison, name, clock_now_s());
+    times = found.suspect ? found.suspect->times : 0;
+    if (times + found.stuck < FLOW_POISON_TIMES) {
+        slot = found.suspect ? found.suspect : slot_take(poison, found.oldest);
+        if (slot)
+            *out = slot_set(poison, slot, name, times);
+    }
     pthread_mutex_unlock(&poison->lock);
-    return times + stuck;
+    return times + found.stuck;
+}
+
+/* A mark is in flight no more. Once `ended` has set it free another message cannot have taken it.
+ */
+static void
+slot_end(struct flow_poison *poison, struct poison_slot *slot, bool forget)
+{
+    if (!forget)
+        slot->state = POISON_SUSPECT;
+    else if (slot->state != POISON_FREE)
+        slot_free(poison, slot);
 }
 
 void
@@ -217,7 +268,7 @@ flow_poison_finish(struct flow_poison *poison, int *out, enum flow_poison_end en
     if (end == FLOW_POISON_STALLED)
         slot->times++;
     if (!poison->ended || end != FLOW_POISON_ABORTED)
-        slot->state = end == FLOW_POISON_WELL || slot->times == 0 ? POISON_FREE : POISON_SUSPECT;
+        slot_end(poison, slot, end == FLOW_POISON_WELL || slot->times == 0);
     pthread_mutex_unlock(&poison->lock);
 }
 
@@ -228,11 +279,11 @@ flow_poison_deinit(struct flow_poison *poison)
         return;
     pthread_mutex_lock(&poison->lock);
     poison->ended = true;
-    for (size_t i = 0; i < FLOW_POISON_SLOTS; i++) {
-        struct poison_slot *slot = &poison->file->slots[i];
+    for (unsigned i = poison->taken; i-- > 0;) {
+        struct poison_slot *slot = slot_at(poison, i);
 
         if (slot->state == POISON_IN_FLIGHT)
-            slot->state = slot->times == 0 ? POISON_FREE : POISON_SUSPECT;
+            slot_end(poison, slot, slot->times == 0);
     }
     pthread_mutex_unlock(&poison->lock);
 }
@@ -245,12 +296,12 @@ flow_poison_reset(struct flow_poison *poison, const unsigned char *name)
     if (!poison)
         return 0;
     pthread_mutex_lock(&poison->lock);
-    for (size_t i = 0; i < FLOW_POISON_SLOTS; i++) {
-        struct poison_slot *slot = &poison->file->slots[i];
+    for (unsigned i = poison->taken; i-- > 0;) {
+        struct poison_slot *slot = slot_at(poison, i);
 
         if (slot->state == POISON_SUSPECT &&
             (!name || memcmp(slot->name, name, sizeof slot->name) == 0)) {
-            slot->state = POISON_FREE;
+            slot_free(poison, slot);
             count++;
         }
     }
@@ -265,8 +316,8 @@ flow_poison_get(struct flow_poison *poison, unsigned *suspects, unsigned *poison
     if (!poison)
         return;
     pthread_mutex_lock(&poison->lock);
-    for (size_t i = 0; i < FLOW_POISON_SLOTS; i++) {
-        const struct poison_slot *slot = &poison->file->slots[i];
+    for (unsigned i = 0; i < poison->taken; i++) {
+        const struct poison_slot *slot = slot_at(poison, i);
 
         *suspects += slot->state == POISON_SUSPECT;
         *poisoned += slot->state == POISON_SUSPECT && slot->times >= FLOW_POISON_TIMES;
