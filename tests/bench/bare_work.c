@@ -7,11 +7,13 @@
 #include "mime/base64.h"
 #include "tests/bench/bench.h"
 
-enum { PIECE = 32768, DIGEST = 32 };
+enum { PIECE = 32768, DIGEST = 32, LINES = 512 };
 
-static const char *const names[] = { "sign",       "verify",     "wrap",  "sha256",
-                                     "aes256-cbc", "aes256-gcm", "base64" };
-enum { SIGN, VERIFY, WRAP, HASH, CBC, GCM, BASE64, COUNT };
+static const char *const names[] = { "sign",       "verify", "wrap",
+                                     "unwrap",     "sha256", "aes256-cbc",
+                                     "aes256-gcm", "base64", "aes256-cbc-open",
+                                     "unbase64" };
+enum { SIGN, VERIFY, WRAP, UNWRAP, HASH, CBC, GCM, BASE64, OPEN, UNBASE64, COUNT };
 
 static unsigned long amounts[COUNT];
 static EVP_PKEY *key, *rsa;
@@ -20,12 +22,14 @@ static EVP_CIPHER *cbc, *gcm;
 
 /* Of one thread. */
 struct contexts {
-    EVP_PKEY_CTX *sign, *verify, *wrap;
+    EVP_PKEY_CTX *sign, *verify, *wrap, *unwrap;
     EVP_MD_CTX *hash;
     EVP_CIPHER_CTX *cipher;
     unsigned char signature[512];
-    size_t signature_n;
+    unsigned char wrapped[512]; /* for rsa */
+    size_t signature_n, wrapped_n;
     unsigned char in[PIECE], out[PIECE + 64];
+    struct buf text; /* LINES lines of base64 */
 };
 
 static _Thread_local struct contexts *mine;
@@ -68,7 +72,8 @@ bare_work_parse(char *text)
         else
             return false;
     }
-    return ((amounts[SIGN] == 0 && amounts[VERIFY] == 0) || key) && (amounts[WRAP] == 0 || rsa);
+    return ((amounts[SIGN] == 0 && amounts[VERIFY] == 0) || key) &&
+           ((amounts[WRAP] == 0 && amounts[UNWRAP] == 0) || rsa);
 }
 
 static EVP_PKEY_CTX *
@@ -92,14 +97,26 @@ sign(struct contexts *contexts)
                              contexts->in, DIGEST) > 0);
 }
 
+static void
+wrap(struct contexts *contexts)
+{
+    contexts->wrapped_n = sizeof contexts->wrapped;
+    BENCH_MUST(EVP_PKEY_encrypt(contexts->wrap, contexts->wrapped, &contexts->wrapped_n,
+                                contexts->in, DIGEST) > 0);
+}
+
 /* Libmilter's threads end when they like: what they had is not given back. */
 static struct contexts *
 new_contexts(void)
 {
     struct contexts *contexts = calloc(1, sizeof *contexts);
+    struct err err = ERR_INIT;
 
     BENCH_MUST(contexts && (contexts->hash = EVP_MD_CTX_new()) &&
                (contexts->cipher = EVP_CIPHER_CTX_new()));
+    contexts->text = (struct buf)BUF_INIT(2 * PIECE);
+    BENCH_MUST(mime_base64_format_lines(span_of(contexts->in, LINES * 57), &contexts->text, &err) ==
+               ERR_OK);
     if (key) {
         contexts->sign = new_context(false);
         contexts->verify = new_context(true);
@@ -107,7 +124,10 @@ new_contexts(void)
     }
     if (rsa) {
         contexts->wrap = EVP_PKEY_CTX_new(rsa, NULL);
+        contexts->unwrap = EVP_PKEY_CTX_new(rsa, NULL);
         BENCH_MUST(contexts->wrap && EVP_PKEY_encrypt_init(contexts->wrap) > 0);
+        BENCH_MUST(contexts->unwrap && EVP_PKEY_decrypt_init(contexts->unwrap) > 0);
+        wrap(contexts);
     }
     return contexts;
 }
@@ -126,17 +146,20 @@ hash(struct contexts *contexts, unsigned long octets)
 }
 
 static void
-encrypt(struct contexts *contexts, const EVP_CIPHER *cipher, unsigned long octets)
+cipher_run(struct contexts *contexts, const EVP_CIPHER *cipher, bool seal, unsigned long octets)
 {
     unsigned char zero[EVP_MAX_KEY_LENGTH] = { 0 };
     int out = 0;
 
-    BENCH_MUST(EVP_EncryptInit_ex2(contexts->cipher, cipher, zero, zero, NULL));
+    BENCH_MUST(EVP_CipherInit_ex2(contexts->cipher, cipher, zero, zero, seal, NULL));
+    /* What is opened here was never sealed: its padding is left alone. */
+    EVP_CIPHER_CTX_set_padding(contexts->cipher, seal);
     for (size_t n; octets > 0; octets -= n) {
         n = octets < PIECE ? octets : PIECE;
-        BENCH_MUST(EVP_EncryptUpdate(contexts->cipher, contexts->out, &out, contexts->in, (int)n));
+        BENCH_MUST(EVP_CipherUpdate(contexts->cipher, contexts->out, &out, contexts->in, (int)n));
     }
-    BENCH_MUST(EVP_EncryptFinal_ex(contexts->cipher, contexts->out, &out));
+    if (seal)
+        BENCH_MUST(EVP_CipherFinal_ex(contexts->cipher, contexts->out, &out));
 }
 
 static void
@@ -154,11 +177,28 @@ encode(struct contexts *contexts, unsigned long octets)
     }
 }
 
+/* Whole lines, at least so many octets of what they say. */
+static void
+decode(struct contexts *contexts, unsigned long octets)
+{
+    struct err err = ERR_INIT;
+    size_t lines = (octets + 56) / 57, n;
+
+    for (; lines > 0; lines -= n) {
+        struct buf out = BUF_INIT(2 * PIECE);
+
+        n = lines < LINES ? lines : LINES;
+        BENCH_MUST(buf_reserve(&out, n * 57, &err) == ERR_OK &&
+                   mime_base64_parse(span_of(contexts->text.p, n * 78), &out, &err) == ERR_OK);
+        buf_free(&out);
+    }
+}
+
 void
 bare_work_run(void)
 {
     struct contexts *contexts = mine;
-    size_t wrapped_n;
+    size_t unwrapped_n;
 
     if (!sha256)
         return;
@@ -171,15 +211,21 @@ bare_work_run(void)
     for (unsigned long i = 0; i < amounts[VERIFY]; i++)
         BENCH_MUST(EVP_PKEY_verify(contexts->verify, contexts->signature, contexts->signature_n,
                                    contexts->in, DIGEST) == 1);
-    for (unsigned long i = 0; i < amounts[WRAP]; i++) {
-        wrapped_n = sizeof contexts->out;
-        BENCH_MUST(
-            EVP_PKEY_encrypt(contexts->wrap, contexts->out, &wrapped_n, contexts->in, DIGEST) > 0);
+    for (unsigned long i = 0; i < amounts[WRAP]; i++)
+        wrap(contexts);
+    for (unsigned long i = 0; i < amounts[UNWRAP]; i++) {
+        unwrapped_n = sizeof contexts->out;
+        BENCH_MUST(EVP_PKEY_decrypt(contexts->unwrap, contexts->out, &unwrapped_n,
+                                    contexts->wrapped, contexts->wrapped_n) > 0);
     }
     if (amounts[CBC])
-        encrypt(contexts, cbc, amounts[CBC]);
+        cipher_run(contexts, cbc, true, amounts[CBC]);
     if (amounts[GCM])
-        encrypt(contexts, gcm, amounts[GCM]);
+        cipher_run(contexts, gcm, true, amounts[GCM]);
+    if (amounts[OPEN])
+        cipher_run(contexts, cbc, false, amounts[OPEN] / 16 * 16);
     if (amounts[BASE64])
         encode(contexts, amounts[BASE64]);
+    if (amounts[UNBASE64])
+        decode(contexts, amounts[UNBASE64]);
 }

@@ -11,8 +11,9 @@
 #include <stdbool.h>
 
 /* "key=FILE,rsa=FILE,sign=1,verify=6,wrap=2,sha256=4096,aes256-cbc=5286,base64=5286": what to do
- * for each message, how often or with how many octets. `key` signs and verifies, `rsa` wraps; both
- * are PEM. Before other threads exist. False: not to be understood. */
+ * for each message, how often or with how many octets; unwrap, aes256-cbc-open and unbase64 are the
+ * way back. `key` signs and verifies, `rsa` wraps and unwraps; both are PEM. Before other threads
+ * exist. False: not to be understood. */
 bool bare_work_parse(char *text);
 
 /* One message's worth; any thread. Nothing when nothing was parsed. */

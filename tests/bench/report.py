@@ -21,6 +21,9 @@ def needs(work, octets, replaced):
     if work in ("both", "gcm") or work.startswith("encrypt"):
         found |= {"wrap": 1 + (int(work.split()[1]) if work.startswith("encrypt") else 1),
                   "aes256-gcm" if work == "gcm" else "aes256-cbc": inner, "base64": inner}
+    if work == "decrypt":
+        inner = round(octets * 57 / 78)
+        found |= {"unwrap": 1, "verify": 6, "sha256": inner, "aes256-cbc-open": inner, "unbase64": inner}
     if work.startswith("verify"):
         found |= {"verify": 6 if octets < 1 << 20 else 1, "sha256": octets}
     return found
@@ -28,7 +31,7 @@ def needs(work, octets, replaced):
 
 def raw(primitives, work, key, octets, replaced):
     """The microseconds of that, each primitive measured alone."""
-    kinds = {"sign": key, "verify": key, "wrap": "rsa2048"}
+    kinds = {"sign": key, "verify": key, "wrap": "rsa2048", "unwrap": "rsa2048"}
     return sum(amount * primitives[f"{name} {kinds[name]}"]["us"] if name in kinds
                else linear(primitives, name, amount)
                for name, amount in needs(work, octets, replaced).items())

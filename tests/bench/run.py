@@ -27,7 +27,7 @@ QUICK = os.environ.get("BENCH") == "quick"
 ROUNDS = 5 if QUICK else 11
 SECONDS = 0.3 if QUICK else 0.5
 CONNECTIONS = (1, 4, 16, 64)
-WORKS = ("sign", "both", "gcm", "encrypt 1", "encrypt 10", "encrypt 100", "verify", "verify opaque", "pass")
+WORKS = ("sign", "both", "gcm", "encrypt 1", "encrypt 10", "encrypt 100", "verify", "verify opaque", "decrypt", "pass")
 PARTS = ("primitives", "ratios", "grid", "memory", "postfix", "slow", "counts")
 
 
@@ -82,11 +82,10 @@ def median(results):
     return {key: statistics.median(r[key] for r in results) for key in results[0]}
 
 
-def amount(size, connections):
+def amount(size, connections, each={"1m": 8, "25m": 2}):
     """How much is sent: for a time, or, where one message takes long, a number of them."""
     if SIZES[size] >= 1 << 20:
-        each = 2 if size == "25m" else 8
-        return {"messages": max(connections, 4) * (1 if QUICK else each)}
+        return {"messages": max(connections, 4) * (1 if QUICK else each[size])}
     return {"seconds": SECONDS}
 
 
@@ -101,9 +100,9 @@ def ratios(scratch, users, messages, gateway):
     has its own contest, so that what is compared runs within seconds of each other."""
     works = [("sign", "4k", "rsa2048"), ("sign", "4k", "rsa3072"), ("sign", "4k", "p256"), ("both", "4k", "rsa2048"),
              ("gcm", "4k", "p256"), ("verify", "4k", "rsa2048"), ("verify opaque", "4k", "rsa2048"),
-             ("verify", "4k", "p256"), ("encrypt 1", "4k", "rsa2048"), ("encrypt 10", "4k", "rsa2048"),
+             ("verify", "4k", "p256"), ("decrypt", "4k", "rsa2048"), ("encrypt 1", "4k", "rsa2048"), ("encrypt 10", "4k", "rsa2048"),
              ("encrypt 100", "4k", "rsa2048"), ("pass", "4k", "rsa2048"), ("sign", "25m", "rsa2048"),
-             ("both", "25m", "rsa2048"), ("verify", "25m", "rsa2048")]
+             ("both", "25m", "rsa2048"), ("verify", "25m", "rsa2048"), ("decrypt", "25m", "rsa2048")]
     seeing_all, found = bare(scratch, "accept+"), {}
     for work, size, key in works:
         contest = Contest()
@@ -132,13 +131,16 @@ def add_peers(contest, scratch, users, name, options):
         contest.add("accept 4k", bare(scratch, "accept"), **options)
 
 
+GRID = {"1m": 4, "25m": 1}
+
+
 def grid(messages, gateway):
     """Every kind of work at every size and number of connections, once."""
     found = {}
     for work in WORKS:
         for size in ("4k", "1m") if QUICK else SIZES:
             for connections in (4, 64) if QUICK else CONNECTIONS:
-                options = {"connections": connections, **amount(size, connections)}
+                options = {"connections": connections, **amount(size, connections, GRID)}
                 found[f"{work} {size} {connections}"] = gateway.load(**options, **work_options(work, size, messages))
     for key in ("rsa3072", "p256"):
         for work in ("sign", "verify"):

@@ -27,6 +27,8 @@ inbound_daemons = in
 max_connections = 2000
 max_messages = 2000
 max_bytes = 8GiB
+decrypt_rate = 1000000
+decrypt_rate_each = 1000000
 certificate_folders = "{certificates}"
 rule "pass" {{
     direction = out
@@ -55,6 +57,11 @@ rule "encrypt" {{
 rule "sign" {{
     direction = out
     sign = always
+}}
+rule "decrypt" {{
+    direction = in
+    recipient = rsa2048@example.org
+    decrypt = yes
 }}
 rule "inbound" {{
     direction = in
@@ -104,7 +111,7 @@ def text(octets):
 
 
 class Messages:
-    """Signed messages of every size as files, made once: path(kind, size)."""
+    """Signed messages of every size as files, made once: path(kind, size); clear, opaque, or encrypted around a clear one."""
 
     def __init__(self, scratch, users):
         self.folder = scratch.folder("messages")
@@ -122,6 +129,9 @@ class Messages:
         key, certificate = self.users.senders[sender]
         run("openssl", "cms", "-sign", "-binary", "-in", entity, "-signer", certificate, "-inkey", key, "-certfile",
             self.users.cert, "-md", "sha256", "-out", signed, *(["-nodetach"] if kind == "opaque" else []))
+        if kind == "encrypted":
+            entity.write_bytes(signed.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+            run("openssl", "cms", "-encrypt", "-binary", "-aes256", "-in", entity, "-out", signed, certificate)
         head = f"From: {sender}@example.org\nTo: r1@inside.example\nSubject: signed\n"
         signed.write_bytes(head.encode() + signed.read_bytes())
         return signed
@@ -219,12 +229,17 @@ class Gateway(Smimed):
         return load(self.milter, self.pid, **options)
 
 
+# work: (kind of message, recipient)
+INBOUND = {"verify": ("clear", "r1@inside.example"), "verify opaque": ("opaque", "r1@inside.example"),
+           "decrypt": ("encrypted", "rsa2048@example.org")}
+
+
 def work_options(work, size, messages, key="rsa2048"):
     """What the load generator is told for one kind of work."""
     sender = f"{key}@example.org"
-    if work == "verify" or work == "verify opaque":
-        return {"file": messages.path("opaque" if work.endswith("opaque") else "clear", size, key), "daemon": "in",
-                "sender": sender, "to": "r1@inside.example"}
+    if work in INBOUND:
+        kind, to = INBOUND[work]
+        return {"file": messages.path(kind, size, key), "daemon": "in", "sender": sender, "to": to}
     to = {"sign": "r%@sign.example", "both": "r%@both.example", "gcm": "r%@gcm.example", "pass": "r%@pass.example"}
     if work.startswith("encrypt"):
         return {"body": SIZES[size], "sender": sender, "to": "r%@encrypt.example", "recipients": int(work.split()[1])}
