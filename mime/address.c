@@ -281,42 +281,63 @@ format_pattern_domain(struct span domain, char *out, size_t size)
     return ERR_OK;
 }
 
-/* As mime_address_match, without words; ERR_PERM and ERR_NOTFOUND both mean no. */
-static enum err_code
-match(const char *pattern, const char *address)
-{
-    char formatted[MIME_ADDRESS_SIZE];
-    char wanted[PATTERN_MAX + 1];
-    if (strcmp(pattern, "*") == 0)
-        return ERR_OK;
-    if (strlen(pattern) > PATTERN_MAX)
-        return ERR_PERM;
-    enum err_code code = format(span_str(address), formatted);
-    if (code != ERR_OK)
-        return code;
-
-    /* ".dom" is "*@*.dom", "@dom" is "*@dom". */
-    const char *at = strrchr(pattern, '@');
-    struct span local = span_str("*");
+/* A pattern in the parts it is compared by. ".dom" is "*@*.dom", "@dom" is "*@dom". */
+struct pattern {
+    struct span local; /* points to `normal`, or to "*" */
     char normal[PATTERN_MAX];
-    if (at && at > pattern) {
-        local = span_of(pattern, (size_t)(at - pattern));
-        local = span_of(normal, mime_local_normalise(local, normal, sizeof normal));
+    char domain[PATTERN_MAX + 1];
+};
+
+static enum err_code
+parse_pattern(const char *text, struct pattern *out)
+{
+    const char *at = strrchr(text, '@');
+    const char *domain = at ? at + 1 : text;
+    size_t prefix = !at && domain[0] == '.';
+
+    if (strlen(text) > PATTERN_MAX)
+        return ERR_PERM;
+    out->local = span_str("*");
+    if (at && at > text) {
+        struct span local = span_of(text, (size_t)(at - text));
+
+        local.n = mime_local_normalise(local, out->normal, sizeof out->normal);
         if (local.n == 0)
             return ERR_PERM;
+        out->local = span_of(out->normal, local.n);
     }
-    const char *domain = at ? at + 1 : pattern;
-    size_t prefix = !at && domain[0] == '.';
-    wanted[0] = '*';
     if (!at && domain[0] != '.' && strncmp(domain, "*.", 2) != 0)
         return ERR_PERM;
-    code = format_pattern_domain(span_str(domain), wanted + prefix, sizeof wanted - prefix);
+    out->domain[0] = '*';
+    return format_pattern_domain(span_str(domain), out->domain + prefix,
+                                 sizeof out->domain - prefix);
+}
+
+/* As mime_address_match, without words; ERR_PERM and ERR_NOTFOUND both mean no. Most patterns are
+ * of another domain, and an ASCII domain needs no other form to see that. */
+static enum err_code
+match(const char *text, const char *address)
+{
+    char formatted[MIME_ADDRESS_SIZE];
+    struct pattern pattern;
+    const char *host = strrchr(address, '@');
+
+    if (strcmp(text, "*") == 0)
+        return ERR_OK;
+    if (!host)
+        return ERR_PERM;
+    enum err_code code = parse_pattern(text, &pattern);
     if (code != ERR_OK)
         return code;
-
-    const char *host = domain_of(formatted);
-    bool same = matches(span_str(wanted), span_str(host)) &&
-                matches(local, span_of(formatted, (size_t)(host - 1 - formatted)));
+    if (mime_local_is_ascii(span_str(host + 1)) &&
+        !matches(span_str(pattern.domain), span_str(host + 1)))
+        return ERR_NOTFOUND;
+    code = format(span_str(address), formatted);
+    if (code != ERR_OK)
+        return code;
+    host = domain_of(formatted);
+    bool same = matches(span_str(pattern.domain), span_str(host)) &&
+                matches(pattern.local, span_of(formatted, (size_t)(host - 1 - formatted)));
     return same ? ERR_OK : ERR_NOTFOUND;
 }
 
