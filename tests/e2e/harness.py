@@ -409,6 +409,18 @@ def submit(port, sender, recipients, message, **options):
         client.close()
 
 
+def last_of_each(text):
+    """main.cf without what a later line says anew. Postfix takes the last one too, but every program warns of it, and
+    postlogd does so into its own socket: when ten other lines wait there already it waits for itself, and with it all
+    that log, for ever."""
+    entries = {}
+    for entry in re.split(r"\n(?!\s)", text.strip()):
+        name = entry.partition("=")[0].strip()
+        entries.pop(name, None)
+        entries[name] = entry
+    return "\n".join(entries.values()) + "\n"
+
+
 class Postfix:
     """A private Postfix below the scratch folder. `services`: {name: {option: value}}, each with a port of its own.
     `logins`: names that can log in (SASL), all with one password; without "@" they are of the realm mx.test."""
@@ -430,7 +442,7 @@ class Postfix:
         self.log = self.path / "log"
         LOGS.append(self.log)
         self.ports = {}
-        (self.config / "main.cf").write_text(f"""compatibility_level = 3.6
+        (self.config / "main.cf").write_text(last_of_each(f"""compatibility_level = 3.6
 queue_directory = {self.path}/queue
 data_directory = {self.path}/data
 command_directory = /usr/sbin
@@ -479,7 +491,7 @@ smtpd_soft_error_limit = 1000
 smtpd_hard_error_limit = 2000
 smtpd_error_sleep_time = 0
 {main}
-""")
+"""))
         master = []
         for name, options in (services or {"out": {}}).items():
             self.ports[name] = free_port()
