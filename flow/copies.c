@@ -90,6 +90,15 @@ write_body(void *context, struct stage *sink, struct err *err)
 }
 
 static bool
+ask_budget(void *context, uint64_t bytes)
+{
+    const struct body *body = context;
+    const struct flow_message *message = body->message;
+
+    return !message->budget || message->budget(message->budget_context, bytes);
+}
+
+static bool
 has_parameter(const char *parameters, const char *word)
 {
     for (const char *p = parameters ? parameters : ""; *p; p += strspn(p, " ")) {
@@ -126,6 +135,7 @@ hand_over(struct copies *copies, size_t index, struct flow_dispatch_recipient *r
             .count = count,
             .header = buf_span(&header),
             .body = write_body,
+            .budget = ask_budget,
             .context = &body,
             .deadline_ms = copies->deadline_ms,
         };
@@ -359,11 +369,12 @@ static void
 copies_fail(struct copies *copies, const struct err *err, struct flow_answer *answer)
 {
     const struct flow_resubmit_reply *refusal = &copies->refusal;
+    const char *reason = err->reason ? err->reason : "";
     /* What the MTA said may be told; what happened on our own disk may not. */
-    enum flow_phase phase =
-        err->code == ERR_PERM || (err->reason && strncmp(err->reason, "resubmit", 8) == 0)
-            ? FLOW_PHASE_COPIES
-            : FLOW_PHASE_BUILD;
+    enum flow_phase phase = err->code == ERR_PERM || strncmp(reason, "resubmit", 8) == 0
+                                ? FLOW_PHASE_COPIES
+                            : strcmp(reason, "busy") == 0 ? FLOW_PHASE_BUDGET
+                                                          : FLOW_PHASE_BUILD;
 
     flow_state_fail(copies->message, err, phase, answer);
     if (refusal->code >= 500 && err->code == ERR_PERM) {

@@ -19,9 +19,22 @@ enum { DISPATCH_BODY_SLACK = 1 << 20 };
 struct body {
     struct spool *spool;
     struct smime_hash hash;
-    bool is_8bit, ends; /* with a line end */
-    uint64_t size;
+    bool is_8bit, ends;   /* with a line end */
+    uint64_t size, asked; /* octets; how many the budget knows of */
+    const struct flow_dispatch *dispatch;
 };
+
+static enum err_code
+body_ask_budget(struct body *body, struct err *err)
+{
+    const struct flow_dispatch *dispatch = body->dispatch;
+
+    body->asked = body->size;
+    if (!dispatch->budget || dispatch->budget(dispatch->context, body->size))
+        return ERR_OK;
+    return err_set_reason(err, ERR_TEMP, "busy",
+                          "the messages in flight hold as many octets as are allowed");
+}
 
 static bool
 has_8bit(struct span piece)
@@ -43,6 +56,9 @@ body_write(void *context, struct span piece, struct err *err)
     body->is_8bit = body->is_8bit || has_8bit(piece);
     body->ends = piece.p[piece.n - 1] == '\n';
     body->size += piece.n;
+    if (body->size - body->asked >= FLOW_DISPATCH_BUDGET_STEP &&
+        body_ask_budget(body, err) != ERR_OK)
+        return err->code;
     if (smime_hash_write(&body->hash, piece, err) != ERR_OK)
         return err->code;
     return spool_write(body->spool, piece, err);
@@ -55,6 +71,8 @@ body_finish(struct body *body, struct err *err)
     if (!body->ends && body->size > 0 && body_write(body, span_str("\r\n"), err) != ERR_OK)
         return err->code;
     if (smime_hash_finish(&body->hash, err) != ERR_OK)
+        return err->code;
+    if (body_ask_budget(body, err) != ERR_OK)
         return err->code;
     return spool_finish(body->spool, err);
 }
@@ -81,6 +99,8 @@ body_deinit(struct body *body)
 {
     spool_free(&body->spool);
     smime_hash_deinit(&body->hash);
+    if (body->asked > 0 && body->dispatch->budget)
+        (void)body->dispatch->budget(body->dispatch->context, 0);
 }
 
 /* ---- the mark ----------------------------------------------------------------------------------
@@ -266,7 +286,7 @@ enum err_code
 flow_dispatch_write(struct flow_dispatch *dispatch, struct flow_dispatch_result *result,
                     struct err *err)
 {
-    struct body body = { .ends = true };
+    struct body body = { .ends = true, .dispatch = dispatch };
     enum err_code code;
 
     *result = (struct flow_dispatch_result){ .end = FLOW_DISPATCH_TAKEN };

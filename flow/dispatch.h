@@ -32,6 +32,11 @@ struct flow_dispatch_recipient {
 /* Writes the body into `sink` (taken, whatever happens) and finishes it. CRLF lines. */
 typedef enum err_code flow_dispatch_body_fn(void *context, struct stage *sink, struct err *err);
 
+/* Asked with the octets of the spooled body, at each FLOW_DISPATCH_BUDGET_STEP of them, and with 0
+ * when it is gone. False: they do not fit. */
+typedef bool flow_dispatch_budget_fn(void *context, uint64_t bytes);
+enum { FLOW_DISPATCH_BUDGET_STEP = 1024 * 1024 };
+
 /* All borrowed for the call. */
 struct flow_dispatch {
     struct flow_services *services; /* resubmit_server, hostname, key of marks, spool folder */
@@ -42,6 +47,7 @@ struct flow_dispatch {
     size_t count;
     struct span header; /* fields with CRLF, without the empty line; no FLOW_MARK_FIELD in it */
     flow_dispatch_body_fn *body;
+    flow_dispatch_budget_fn *budget; /* NULL: not asked */
     void *context;
     int64_t deadline_ms; /* of clock_monotonic_ms */
 };
@@ -64,7 +70,8 @@ struct flow_dispatch_result {
 /* ERR_OK: the peer has answered, see result. ERR_TEMP: no server is configured ("resubmit-server"),
  * no connection, no answer in time, no SMTP, our own milter did not know the mark ("resubmit-mark":
  * the listener is another smimed's, or an MTA that changes messages): nothing was taken, but in the
- * last case. ERR_PERM: what cannot be said in SMTP. ERR_NOMEM, ERR_LIMIT, and what `body` returns.
+ * last case; "busy": the budget was used up. ERR_PERM: what cannot be said in SMTP. ERR_NOMEM,
+ * ERR_LIMIT, and what `body` returns.
  */
 ERR_CHECKED enum err_code flow_dispatch_write(struct flow_dispatch *dispatch,
                                               struct flow_dispatch_result *result, struct err *err);

@@ -545,6 +545,14 @@ flow_message_bytes(const struct flow_message *message)
 }
 
 void
+flow_message_set_budget(struct flow_message *message, flow_message_budget_fn *budget, void *context)
+{
+    message_check(message);
+    message->budget = budget;
+    message->budget_context = context;
+}
+
+void
 flow_message_set_failed(struct flow_message *message, const char *reason)
 {
     message_check(message);

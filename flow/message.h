@@ -108,6 +108,14 @@ ERR_CHECKED enum err_code flow_message_write_body(struct flow_message *message, 
 /* Octets this message holds now, heap and spool, for the byte budget. */
 uint64_t flow_message_bytes(const struct flow_message *message);
 
+/* Who keeps the byte budget, asked while write_copies makes a copy, which has a spool of its own:
+ * the message holds `more` octets beside flow_message_bytes. False: all messages together hold too
+ * many; the message is deferred (reason "busy"), copies that have left are not sent again. Borrowed
+ * until the message is freed; without it copies are not counted (smimectl). */
+typedef bool flow_message_budget_fn(void *context, uint64_t more);
+void flow_message_set_budget(struct flow_message *message, flow_message_budget_fn *budget,
+                             void *context);
+
 /* What the milter found out after finish (an edit failed, the client went away): changes the
  * outcome. */
 void flow_message_set_failed(struct flow_message *message, const char *reason);

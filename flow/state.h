@@ -88,6 +88,9 @@ struct flow_message {
     struct flow_answer answer;
     struct flow_edits edits;
     struct flow_outcome outcome;
+
+    flow_message_budget_fn *budget; /* flow_message_set_budget; NULL: nobody */
+    void *budget_context;
 };
 
 /* The sender that rules see: the mailbox of From where there is exactly one, else the envelope's.

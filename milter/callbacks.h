@@ -7,11 +7,13 @@
  * actions. An MTA that offers less is refused at negotiation, and its default action decides, which
  * must be tempfail anyway. One form of a header field is enough.
  *
- * On a Unix socket, CONNECT, DATA and header fields are not answered (SMFIP_NR_*): an MTA sends
- * them all at once then, which saves a dozen writes and wake-ups a message. Where such a step would
- * refuse, the message remembers it, and the end of the header, which is always answered, says it.
- * MAIL, RCPT, EOH, body and end can all be refused and are always answered. On an inet socket every
- * step is answered: Nagle's algorithm of the MTA's side waits otherwise (11 messages a second).
+ * On a Unix socket, CONNECT, DATA, header fields and the end of the header are not answered
+ * (SMFIP_NR_*): an MTA sends them all at once then, which saves a dozen writes and wake-ups a
+ * message. Where such a step would refuse, the message remembers it, and the first piece of the
+ * body says it, or the end of the message where there is no body. MAIL, RCPT, body and end are
+ * always answered: MAIL and RCPT can be refused, and only an answered body can be skipped
+ * (SMFIS_SKIP), so that mail that passes is not sent here whole. On an inet socket every step is
+ * answered: Nagle's algorithm of the MTA's side waits otherwise (11 messages a second).
  *
  * Never SMFIS_ACCEPT: older Postfix stays in the accept state for a second message. Never a refusal
  * by libmilter's own text.

@@ -84,6 +84,16 @@ milter_message_busy(const char *reason, struct flow_answer *answer)
     log_warn("busy", NULL, "mail is deferred: %s", reason);
 }
 
+/* flow_message_budget_fn */
+static bool
+copy_fits(void *context, uint64_t more)
+{
+    struct milter_message *message = context;
+
+    return milter_budget_set_bytes(&message->held_bytes, flow_message_bytes(message->flow) + more,
+                                   message->services->conf->global.max_bytes);
+}
+
 void
 milter_message_new(struct milter_session *session, const struct milter_message_macros *macros,
                    struct flow_answer *answer)
@@ -125,6 +135,7 @@ milter_message_new(struct milter_session *session, const struct milter_message_m
     if (flow_message_new(services, &client, &message->flow, &err))
         goto fail;
     message->services = services;
+    flow_message_set_budget(message->flow, copy_fits, message);
     if (macros->queue_id)
         flow_message_set_id(message->flow, macros->queue_id);
     session->message = message;

@@ -4,6 +4,7 @@
 #include "tests/unit/flow/peer.h"
 #include "tests/unit/flow/world.h"
 
+#include "flow/dispatch.h"
 #include "flow/mark.h"
 
 static struct world world;
@@ -444,6 +445,63 @@ message_without_an_id_is_known_only_until_it_has_ended(void **state)
     }
 }
 
+static struct budget {
+    bool fits;
+    uint64_t most, last;
+} budget;
+
+static bool
+ask_budget(void *context, uint64_t more)
+{
+    struct budget *asked = context;
+
+    asked->most = more > asked->most ? more : asked->most;
+    asked->last = more;
+    return asked->fits || more == 0;
+}
+
+static void
+set_budget(struct flow_message *message)
+{
+    flow_message_set_budget(message, ask_budget, &budget);
+}
+
+/* What a copy holds in its spool counts for as long as it is there. */
+static void
+copy_counts_in_the_byte_budget(void **state)
+{
+    struct letter letter = letter_to("<bob@example.net>", "<dave@example.net>", NULL, NULL);
+    static char body[2 * FLOW_DISPATCH_BUDGET_STEP];
+    struct delivery delivery;
+
+    (void)state;
+    memset(body, 'x', sizeof body);
+    for (size_t i = 76; i < sizeof body; i += 78)
+        memcpy(body + i, "\r\n", sizeof body - i < 2 ? 1 : 2);
+    letter.body = body;
+    letter.body_n = sizeof body;
+    letter.meddle = set_budget;
+    letter.deadline_ms = 30000;
+    for (int fits = 0; fits <= 1; fits++) {
+        forget();
+        begin(NULL, "");
+        budget = (struct budget){ .fits = fits, .last = 1 };
+        world_send(&world, &letter, &delivery);
+        if (fits) {
+            assert_int_equal(delivery.answer.kind, FLOW_CONTINUE);
+            assert_true(budget.most > sizeof body);
+        } else {
+            assert_int_equal(delivery.answer.code, 451);
+            assert_non_null(strstr(delivery.answer.text, "too much mail in work"));
+            assert_in_range(budget.most, 1, FLOW_DISPATCH_BUDGET_STEP + 65536);
+        }
+        assert_int_equal(peer_count(&peer), fits);
+        assert_int_equal(budget.last, 0);
+        delivery_free(&delivery);
+        peer_deinit(&peer);
+    }
+}
+
 static void
 without_a_journal_nothing_leaves(void **state)
 {
@@ -526,6 +584,7 @@ main(void)
         cmocka_unit_test(hidden_recipients_have_copies_of_their_own),
         cmocka_unit_test(date_that_the_mta_adds_makes_no_other_message),
         cmocka_unit_test(message_without_an_id_is_known_only_until_it_has_ended),
+        cmocka_unit_test(copy_counts_in_the_byte_budget),
         cmocka_unit_test(without_a_journal_nothing_leaves),
         cmocka_unit_test(recipients_of_the_transaction_who_had_a_copy_are_left_out),
     };
