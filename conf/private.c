@@ -116,6 +116,13 @@ conf_section_gives(const struct conf_section *section)
     return false;
 }
 
+static bool
+conf_section_must(const struct conf_section *section)
+{
+    return (section->kind == CONF_KIND_USER || section->kind == CONF_KIND_DOMAIN) &&
+           ((const struct conf_scope *)section->base)->must_encrypt;
+}
+
 static int
 conf_scope_compare(const void *a, const void *b)
 {
@@ -163,6 +170,7 @@ conf_private_finish(struct conf *conf, struct err *err)
         if (!conf_section_finish(&private->sections[i]))
             return err_set(err, ERR_NOMEM, "out of memory");
         private->gives |= conf_section_gives(&private->sections[i]);
+        private->must |= conf_section_must(&private->sections[i]);
     }
     for (size_t i = 0; i < private->section_count; i++) {
         struct conf_section *section = &private->sections[i];

@@ -33,6 +33,7 @@ struct conf_private {
     struct conf_section *sections; /* in file order; the first is the top of the file */
     size_t section_count;
     bool gives; /* a section user or domain gives a setting of a sender */
+    bool must;  /* a section user or domain says must_encrypt */
     const struct conf_scope **users, **domains; /* sorted by name, in ASCII lower case */
 };
 

@@ -143,6 +143,12 @@ conf_scope_gives(const struct conf *conf)
 }
 
 bool
+conf_scope_must(const struct conf *conf)
+{
+    return conf->private && conf->private->must;
+}
+
+bool
 conf_scope_merge(const struct conf *conf, const struct conf_rule *rule,
                  const struct conf_scopes *scopes, struct conf_rule *out)
 {

@@ -25,6 +25,9 @@ bool conf_scope_must_encrypt(const struct conf_scopes *scopes);
 /* Does any section user or domain give a setting of a sender? */
 bool conf_scope_gives(const struct conf *conf);
 
+/* Does any section user or domain say must_encrypt? */
+bool conf_scope_must(const struct conf *conf);
+
 /* *out: the rule with what it leaves open. False: it is the rule as it stands. */
 bool conf_scope_merge(const struct conf *conf, const struct conf_rule *rule,
                       const struct conf_scopes *scopes, struct conf_rule *out);

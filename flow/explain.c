@@ -91,6 +91,14 @@ explain_settings(const struct explain *explain, const struct flow_recipient *rec
         policy_rule_must_encrypt(message->conf, recipient->address))
         explain_say(explain, "must encrypt", "%s: a section user or domain says so",
                     recipient->address);
+    else if (recipient->must)
+        explain_say(explain, "must encrypt", "%s: %s%s", recipient->address,
+                    recipient->inside->must ? "a section user or domain says so of "
+                                            : "nobody can say who gets it: ",
+                    recipient->inside->must ? recipient->inside->must
+                    : recipient->inside->group_err.code != ERR_OK
+                        ? recipient->inside->group_err.text
+                        : "the group has members that no directory knows");
     if (message->direction == CONF_DIRECTION_OUT && kind)
         explain_say(explain, "kind", "%s: sign %s, encrypt %s", kind,
                     recipient->rule->sign == CONF_SIGN_NEVER ? "never" : "as the rule says",

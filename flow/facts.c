@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flow/must.h"
 #include "flow/names.h"
 #include "flow/people.h"
 #include "flow/state.h"
@@ -147,7 +148,10 @@ facts_reset_rules(struct flow_message *message, struct flow_facts *facts, struct
     facts->escrow = NULL;
     facts->escrow_count = 0;
     facts->policy.envelope_sender = message->sender;
-    code = flow_people_load(message, facts, err);
+    code =
+        facts->policy.already_encrypted ? ERR_OK : flow_must_load(message, facts->deadline_ms, err);
+    if (code == ERR_OK)
+        code = flow_people_load(message, facts, err);
     if (code == ERR_OK)
         policy_outbound_needs(&facts->policy, &facts->needs);
     return code;
@@ -286,7 +290,8 @@ flow_facts_start(struct flow_message *message, size_t index, struct err *err)
 
     if (message->direction != CONF_DIRECTION_OUT)
         return ERR_OK;
-    if (flow_rules_find(message, recipient->address, &rule, NULL, err) != ERR_OK)
+    if (flow_rules_find(message, recipient->address, &rule, NULL, err) != ERR_OK ||
+        facts_forgive_busy(flow_must_start(message, recipient, rule, err), err) != ERR_OK)
         return err->code;
     /* The sender's choice is not known yet. */
     if (!facts_asks(recipient, rule, &(struct policy_choice){ .sign = false }, true))
@@ -466,6 +471,9 @@ facts_start_all(struct flow_message *message, struct flow_facts *facts, struct e
                 facts_start_recipient(message, recipient, recipient->rule, err), err);
         else
             flow_resolve_free_ticket(&recipient->ticket);
+        if (code == ERR_OK)
+            code =
+                facts_forgive_busy(flow_must_start(message, recipient, recipient->rule, err), err);
     }
     if (code == ERR_OK && facts->policy.from && facts->needs.signing) {
         question = facts_key_question(message, facts);
@@ -561,7 +569,7 @@ flow_facts_load(struct flow_message *message, struct flow_facts *facts, int64_t 
     /* Now all is known that rules ask. */
     if (code == ERR_OK)
         code = flow_rules_load(message, facts->deadline_ms, &changed, err);
-    if (code == ERR_OK && changed)
+    if (code == ERR_OK && (changed || flow_must_is_open(message)))
         code = facts_reset_rules(message, facts, err);
     if (code == ERR_OK && (facts->needs.certificates || facts->needs.groups))
         code = facts_load_people(message, facts, err);

@@ -38,7 +38,14 @@ flow_finding_free(struct flow_finding **finding)
     free(old->members);
     directory_group_free(&old->group);
     directory_lookup_result_free(&old->lookup);
+    free(old->must);
     free(old);
+}
+
+bool
+flow_finding_is_dn(const char *name)
+{
+    return strchr(name, '=') && !strchr(name, '@');
 }
 
 size_t
@@ -253,18 +260,44 @@ finding_expand(struct asking *asking, struct directory_found *found, struct flow
  */
 
 static enum err_code
+finding_note_must(const struct conf *conf, struct flow_finding *finding, const char *address,
+                  struct err *err)
+{
+    if (finding->must || !address || !policy_rule_must_encrypt(conf, address))
+        return ERR_OK;
+    finding->must = strdup(address);
+    return finding->must ? ERR_OK : no_memory(err);
+}
+
+/* An alias of the MTA may have been written with any of a member's addresses: all of them count. */
+static enum err_code
+finding_load_must(const struct conf *conf, struct flow_finding *finding, struct err *err)
+{
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; code == ERR_OK && !finding->must && i < finding->group->count; i++) {
+        const struct directory_node *node = &finding->group->nodes[i];
+
+        code = finding_note_must(conf, finding, node->address, err);
+        for (size_t k = 0; code == ERR_OK && node->entry && node->entry->addresses[k]; k++)
+            code = finding_note_must(conf, finding, node->entry->addresses[k], err);
+    }
+    return code;
+}
+
+static enum err_code
 finding_find_group(struct flow_services *services, const char *name, struct directory_found *found,
-                   struct err *err)
+                   bool asked, struct err *err)
 {
     int64_t deadline_ms = clock_monotonic_ms() + services->conf->global.facts_timeout;
-    bool is_dn = strchr(name, '=') && !strchr(name, '@');
-    enum err_code code;
+    enum err_code code = ERR_OK;
 
-    if (is_dn)
+    if (!asked && flow_finding_is_dn(name))
         code = directory_lookup_find_dn(services->lookup, name, deadline_ms, found, err);
-    else
+    else if (!asked)
         code = directory_lookup_find(services->lookup, &name, 1, deadline_ms, found, err);
-    if (code == ERR_OK && !found->entry && found->temp)
+    /* A person in one directory may be a group in the one that could not be asked. */
+    if (code == ERR_OK && found->temp && (!found->entry || found->entry->kind != DIRECTORY_GROUP))
         return err_set_reason(err, ERR_TEMP, "directory-unreachable", "%s", found->text);
     if (code == ERR_NOTFOUND ||
         (code == ERR_OK && (!found->entry || found->entry->kind != DIRECTORY_GROUP)))
@@ -276,19 +309,22 @@ finding_find_group(struct flow_services *services, const char *name, struct dire
 /* Members whom nobody knows and who have no address change nothing: the one who is looked for has
  * one. */
 static enum err_code
-finding_load_members(struct flow_services *services, const char *name, struct flow_finding *finding,
-                     struct err *err)
+finding_load_members(struct flow_services *services, const char *name,
+                     struct directory_found *asked, struct flow_finding *finding, struct err *err)
 {
     const struct conf_global *global = &services->conf->global;
-    struct directory_found found = { .entry = NULL };
+    struct directory_found found = asked ? *asked : (struct directory_found){ .entry = NULL };
     struct directory_group_args args = {
         .depth = (unsigned)global->group_depth,
         .members = (size_t)global->group_members,
         .timeout_ms = global->group_timeout,
         .skip_unknown = true,
     };
-    enum err_code code = finding_find_group(services, name, &found, &finding->group_err);
+    enum err_code code =
+        finding_find_group(services, name, &found, asked != NULL, &finding->group_err);
 
+    if (asked)
+        asked->entry = NULL;
     if (code == ERR_OK) {
         struct directory_entry *entry = found.entry;
 
@@ -297,11 +333,18 @@ finding_load_members(struct flow_services *services, const char *name, struct fl
         code = directory_lookup_expand(services->lookup, &args, entry, &finding->group,
                                        &finding->group_err);
     }
+    if (found.entry &&
+        finding_note_must(services->conf, finding, found.entry->primary, err) != ERR_OK)
+        code = finding->group_err.code = ERR_NOMEM;
     directory_entry_free(&found.entry);
     if (code == ERR_NOMEM || code == ERR_BUG)
         return err_set(err, code, "%s", finding->group_err.text);
-    if (finding->group)
+    if (finding->group) {
+        if (conf_scope_must(services->conf) &&
+            finding_load_must(services->conf, finding, err) != ERR_OK)
+            return err->code;
         directory_group_reset_entries(finding->group);
+    }
     finding->known = code == ERR_OK ? POLICY_YES : POLICY_UNKNOWN;
     finding->reason = code == ERR_OK              ? "ok"
                       : finding->group_err.reason ? finding->group_err.reason
@@ -353,6 +396,8 @@ finding_ask_recipient(struct asking *asking, struct directory_found *found,
     }
     if (code == ERR_OK)
         code = finding_ask(asking, question, found, finding, err);
+    finding->unsure = !found->entry && found->temp;
+    finding->temp |= finding->unsure && question->expand;
     if (code == ERR_OK && found->entry && found->entry->kind == DIRECTORY_GROUP &&
         (question->expand || finding->known == POLICY_NO))
         code = finding_expand(asking, found, finding, err);
@@ -371,7 +416,7 @@ flow_finding_load(struct flow_services *services, const struct flow_finding_ques
     *out = NULL;
     asking_open_budget(&asking);
     if (code == ERR_OK && question->members)
-        code = finding_load_members(services, question->address, finding, err);
+        code = finding_load_members(services, question->address, found, finding, err);
     else if (code == ERR_OK)
         code = question->key ? finding_ask(&asking, question, NULL, finding, err)
                              : finding_ask_recipient(&asking, found, finding, err);

@@ -24,8 +24,8 @@ struct flow_finding_question {
     const char *sender;  /* as rules see him: chooses the trust sets of members */
     bool key;            /* a signing pair, not an encryption certificate; never a group */
     bool expand;         /* a group is expanded also if it has a certificate of its own */
-    bool members; /* who is in a group, and nothing about certificates: `address` is that of the
-                     group, or its distinguished name; trust is "" */
+    bool members; /* who is in a group, who must be encrypted to behind the address, and nothing
+                     about certificates: `address` may be a distinguished name; trust is "" */
 };
 
 struct flow_finding_member {
@@ -45,6 +45,13 @@ struct flow_finding {
     struct err group_err;          /* ERR_OK, or why there are no members; ERR_NOTFOUND: no group */
     struct flow_finding_member *members;
     size_t member_count;
+    /* Of a question for `members`: an address behind this one that must be encrypted to (sections
+     * user and domain): of the group, of a group in it, of a member, each by all addresses that its
+     * entry has; of a person, his primary one. NULL: none. Also where group_err is an error, as far
+     * as was seen. Owned. */
+    char *must;
+    /* Not all directories could be asked, so that he may be a group whom nobody saw. */
+    bool unsure;
     time_t until;  /* what the certificates rest on holds until then; 0: nothing is */
     bool negative; /* somebody has no certificate: worth asking again soon */
     bool temp;     /* something could not be asked: not worth keeping */
@@ -59,6 +66,9 @@ ERR_CHECKED enum err_code flow_finding_load(struct flow_services *services,
                                             struct flow_finding **out, struct err *err);
 struct flow_finding *flow_finding_add1(struct flow_finding *finding);
 void flow_finding_free(struct flow_finding **finding);
+
+/* Is the `address` of a question for `members` a distinguished name? */
+bool flow_finding_is_dn(const char *name);
 
 /* How many people it speaks of: the members, or one. */
 size_t flow_finding_count(const struct flow_finding *finding);

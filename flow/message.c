@@ -95,6 +95,7 @@ static void
 message_free_recipient(struct flow_recipient *recipient)
 {
     flow_resolve_free_ticket(&recipient->ticket);
+    flow_resolve_free_ticket(&recipient->inside_ticket);
     free(recipient->address);
     free(recipient->as_came);
     free(recipient->parameters);

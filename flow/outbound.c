@@ -7,6 +7,7 @@
 #include "flow/choice.h"
 #include "flow/copies.h"
 #include "flow/entity.h"
+#include "flow/must.h"
 #include "flow/names.h"
 #include "flow/people.h"
 #include "flow/reply.h"
@@ -48,7 +49,7 @@ flow_outbound_new(struct flow_message *message, struct err *err)
     code = flow_facts_new(message, &outbound->facts, err);
     if (code != ERR_OK || (!outbound->facts.needs.signing && !outbound->facts.needs.certificates &&
                            !outbound->facts.needs.groups && !flow_identity_may_rewrite(message) &&
-                           !flow_rules_are_open(message)))
+                           !flow_rules_are_open(message) && !flow_must_is_open(message)))
         return code;
     message->wants_body = true;
     code = flow_structure_claim(message->header, &outbound->structure.claim, err);

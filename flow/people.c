@@ -190,15 +190,20 @@ add_members(const struct flow_message *message, struct flow_facts *facts,
 
     for (size_t i = 0; i < group->member_count; i++) {
         const struct flow_finding *finding = recipient->members[i];
-        const struct conf_rule *own;
+        const struct conf_rule *rule;
 
-        if (flow_rules_find(message, group->members[i].address, &own, NULL, err) != ERR_OK)
+        if (flow_rules_find(message, group->members[i].address, &rule, NULL, err) != ERR_OK)
+            return err->code;
+        rule = policy_outbound_member_rule(recipient->rule, rule, &facts->policy.choice);
+        /* What the group's rule does for people without a certificate is not for him. */
+        if (policy_rule_must_encrypt(message->conf, group->members[i].address) &&
+            flow_rules_must(message, &rule, err) != ERR_OK)
             return err->code;
         add_person(
             facts, recipient, finding,
             &(struct policy_recipient){
                 .address = group->members[i].address,
-                .rule = policy_outbound_member_rule(recipient->rule, own, &facts->policy.choice),
+                .rule = rule,
                 .in_header = recipient->in_header,
                 .certificate = member_known(recipient, i),
                 .reason = finding ? finding->reason : "deadline",

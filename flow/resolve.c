@@ -231,8 +231,10 @@ batch_find(struct flow_services *services, struct flow_resolve_ticket **jobs, si
     struct err err = ERR_INIT;
 
     for (size_t i = 0; i < count; i++) {
-        if (jobs[i]->question.key || jobs[i]->question.members ||
-            (!jobs[i]->question.expand &&
+        bool members = jobs[i]->question.members;
+
+        if (jobs[i]->question.key || (members && flow_finding_is_dn(jobs[i]->question.address)) ||
+            (!members && !jobs[i]->question.expand &&
              directory_lookup_holds(services->lookup, jobs[i]->question.address)))
             continue;
         addresses[asked] = jobs[i]->question.address;

@@ -405,6 +405,18 @@ flow_rules_find(const struct flow_message *message, const char *recipient,
 }
 
 enum err_code
+flow_rules_must(const struct flow_message *message, const struct conf_rule **rule, struct err *err)
+{
+    const struct conf_rule *must =
+        rules_merge(message, flow_rules_original(message, *rule), true, err);
+
+    if (!must)
+        return err->code;
+    *rule = must;
+    return ERR_OK;
+}
+
+enum err_code
 flow_rules_find_all(struct flow_message *message, struct err *err)
 {
     enum err_code code = ERR_OK;
@@ -418,6 +430,8 @@ flow_rules_find_all(struct flow_message *message, struct err *err)
 
         code = flow_rules_find(message, recipient->address, &recipient->rule, &certain, err);
         recipient->open = !certain;
+        if (code == ERR_OK && recipient->must)
+            code = flow_rules_must(message, &recipient->rule, err);
     }
     return code;
 }

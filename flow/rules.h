@@ -32,7 +32,11 @@ ERR_CHECKED enum err_code flow_rules_find(const struct flow_message *message, co
                                           const struct conf_rule **out, bool *certain,
                                           struct err *err);
 
-/* The same for all recipients of the message. */
+/* *rule becomes itself, for somebody who must be encrypted to (must_encrypt). ERR_NOMEM. */
+ERR_CHECKED enum err_code flow_rules_must(const struct flow_message *message,
+                                          const struct conf_rule **rule, struct err *err);
+
+/* The same for all recipients of the message, with what flow/must knows of them. */
 ERR_CHECKED enum err_code flow_rules_find_all(struct flow_message *message, struct err *err);
 
 /* At the end of the header: which rules' fields are there. */

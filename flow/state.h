@@ -35,6 +35,9 @@ struct flow_recipient {
     bool in_header;
     struct flow_resolve_ticket *ticket; /* from RCPT on, where the rule may need it */
     const struct flow_finding *finding; /* of the ticket; NULL: not asked, or not there in time */
+    struct flow_resolve_ticket *inside_ticket; /* of flow/must; NULL: not asked */
+    const struct flow_finding *inside;         /* its finding */
+    bool must; /* flow/must: somebody behind the address must be encrypted to, or may have to be */
     /* A group whose members are known: one finding for each of finding->members. */
     const struct flow_finding **members;
     enum policy_known known; /* of his certificate, or of those of all members */

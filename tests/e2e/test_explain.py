@@ -127,10 +127,11 @@ def test_senders():
 
 def test_groups_and_what_becomes_of_them():
     with Scratch("explain") as scratch:
-        for more in ("", "    groups = replace\n", "    group_fallback = replace\n    no_certificate = return\n"):
+        always = 'rule "all" {\n    direction = out\n    sign = always\n    encrypt = always\n'
+        for rules in (always + "}\n", always + "    groups = replace\n}\n",
+                      always + "    group_fallback = replace\n    no_certificate = return\n}\n", test_groups.MUST):
             with Scratch("explain") as inner:
-                it = test_groups.Setting(inner, 'rule "all" {\n    direction = out\n    sign = always\n    encrypt = always\n'
-                                         f"{more}}}\n", "group_depth = 2\n")
+                it = test_groups.Setting(inner, rules, "group_depth = 2\n")
                 compare = Comparison(scratch, it)
                 for to in ("team@corp.example", "mixed@corp.example", "staff@corp.example", "unique@corp.example",
                            "dynamic@corp.example", "d1@corp.example", "bob@corp.example"):

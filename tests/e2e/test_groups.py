@@ -199,6 +199,61 @@ def test_a_directory_that_hangs_is_451_in_time_and_the_retry_finds_the_answer():
         setting.reads(found["team@corp.example"], "bob", "carol")
 
 
+MUST = 'rule "all" {\n    smime = no\n}\nuser "carol@corp.example" {\n    must_encrypt = yes\n}\n'
+
+
+def explained(setting, to):
+    """(exit code, action, reason, text) of smimectl explain about the same message."""
+    (setting.smimed.path / "letter").write_bytes(mail(to))
+    done = smimectl("explain", "-c", setting.smimed.file, "--login", "alice", "--from", "alice@corp.example", "--rcpt", to,
+                    setting.smimed.path / "letter")
+    return done.returncode, done.stdout.decode()
+
+
+def test_a_member_who_must_be_encrypted_makes_his_group_so_out_of_a_real_slapd():
+    """The rule says smime = no; carol, who is in a group in the group, must be encrypted."""
+    with Scratch() as scratch:
+        setting = Setting(scratch, MUST, "facts_timeout = 1s", backend=Slapd)
+        for group, readers in (("team", ("bob", "carol")), ("staff", ("bob", "carol", "dora"))):
+            address = f"{group}@corp.example"
+            code, text = explained(setting, address)
+            assert f"must encrypt: {address}: a section user or domain says so of carol@corp.example" in text, text
+            assert "decision: encrypt (ok" in text and code == 0, text
+            found = setting.deliver(address)
+            assert list(found) == [address] and b"enveloped-data" in found[address], found
+            setting.reads(found[address], *readers)
+        line = setting.smimed.wait_outcomes(2)[-1]
+        assert (line["action"], line["groups"], line["certs"]) == ("encrypt", "staff@corp.example:3:kept", "4"), line
+        for address in ("d1@corp.example", "mixed@corp.example", "dora@partner.example"):
+            assert "must encrypt" not in explained(setting, address)[1]
+            assert setting.deliver(address)[address].endswith(b"Hello.\r\n"), address
+        # Nobody knows who is in it: not now, then nothing leaves; beyond a limit, then never.
+        os.kill(setting.directory.process.pid, signal.SIGSTOP)
+        try:
+            code, text = setting.send("unique@corp.example")
+            assert code == 451 and "must be encrypted cannot be told" in text, (code, text)
+            code, text = explained(setting, "unique@corp.example")
+            assert code == 3 and "must be encrypted cannot be told" in text, (code, text)
+        finally:
+            os.kill(setting.directory.process.pid, signal.SIGCONT)
+        line = setting.smimed.wait_outcomes(6)[-1]
+        assert (line["result"], line["code"]) == ("deferred", "451-4.7.1"), line
+        assert setting.deliver("unique@corp.example")["unique@corp.example"].endswith(b"Hello.\r\n")
+        setting.directory.stop()
+        code, text = setting.send("dynamic@corp.example")
+        assert code == 451, (code, text)
+        assert not setting.sink.messages
+
+
+def test_a_group_beyond_a_limit_does_not_leave_in_plain_where_somebody_must_be_encrypted():
+    with Scratch() as scratch:
+        setting = Setting(scratch, MUST, "group_depth = 2")
+        code, text = setting.send("d1@corp.example")
+        assert code == 550 and "d1@corp.example" in text and "group_depth" in text, text
+        assert setting.smimed.wait_outcomes(1)[-1]["reason"] == "group-too-deep"
+        assert not setting.sink.messages
+
+
 def expand_large(scratch, directory, waits):
     """Exact set, each once; waits within 3 per level and one per 500 members; beyond the depth a refusal that names the group."""
     ca = Authority(scratch)
