@@ -396,7 +396,7 @@ finding_ask_recipient(struct asking *asking, struct directory_found *found,
     }
     if (code == ERR_OK)
         code = finding_ask(asking, question, found, finding, err);
-    finding->unsure = !found->entry && found->temp;
+    finding->unsure = found->temp && (!found->entry || found->entry->kind != DIRECTORY_GROUP);
     finding->temp |= finding->unsure && question->expand;
     if (code == ERR_OK && found->entry && found->entry->kind == DIRECTORY_GROUP &&
         (question->expand || finding->known == POLICY_NO))

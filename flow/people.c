@@ -159,6 +159,33 @@ add_person(struct flow_facts *facts, const struct flow_recipient *recipient,
         (struct flow_person){ .recipient = recipient, .finding = finding };
 }
 
+/* Where members are to take the place of their group, and are not known. */
+static void
+load_expanded(const struct flow_recipient *recipient, struct policy_recipient *out)
+{
+    const struct flow_finding *finding = recipient->finding;
+
+    out->expanded = POLICY_YES;
+    out->group_reason = "directory-unreachable";
+    out->group_text = "";
+    if (!recipient->rule->smime || recipient->rule->groups != CONF_GROUPS_REPLACE ||
+        !recipient->valid || !recipient->address[0])
+        return;
+    if (!finding) {
+        out->expanded = POLICY_UNKNOWN;
+        out->group_reason = "deadline";
+        out->group_text = "finding out who is in it took too long";
+    } else if (finding->group) {
+        /* One who is known as a group, and still here: an error, or nobody is in it. */
+        out->expanded = recipient->known == POLICY_UNKNOWN ? POLICY_UNKNOWN : POLICY_NO;
+        out->group_reason = recipient->reason;
+        out->group_text = recipient->text ? recipient->text : "";
+    } else if (finding->unsure) {
+        out->expanded = POLICY_UNKNOWN;
+        out->group_text = "the directory cannot say whether it is a group";
+    }
+}
+
 static void
 add_recipient(struct flow_facts *facts, const struct flow_recipient *recipient)
 {
@@ -179,6 +206,7 @@ add_recipient(struct flow_facts *facts, const struct flow_recipient *recipient)
                            : finding ? finding->said
                                      : (struct policy_capabilities){ .known = false },
                });
+    load_expanded(recipient, &facts->recipients[facts->policy.count - 1]);
 }
 
 /* One recipient for each member. */
@@ -240,19 +268,27 @@ compare_twice(const void *a, const void *b)
     return left->index < right->index ? -1 : left->index > right->index;
 }
 
+/* 2: encrypted or not at all; 1: encrypted, or what no_certificate says; 0: neither. */
+static int
+merge_strictness(const struct flow_facts *facts, const struct conf_rule *rule)
+{
+    if (!rule->smime || policy_choice_encrypt(rule, &facts->policy.choice) != CONF_ENCRYPT_ALWAYS)
+        return 0;
+    return rule->no_certificate == CONF_NO_CERTIFICATE_REFUSE ||
+                   rule->no_certificate == CONF_NO_CERTIFICATE_RETURN
+               ? 2
+               : 1;
+}
+
 /* One who must get it encrypted as a member of his group does not get it plain by his own name. */
 static void
 merge_member(struct flow_facts *facts, size_t kept, size_t member)
 {
     struct policy_recipient *one = &facts->recipients[kept];
     const struct policy_recipient *other = &facts->recipients[member];
-    const struct policy_choice *choice = &facts->policy.choice;
-    bool must =
-        other->rule->smime && policy_choice_encrypt(other->rule, choice) == CONF_ENCRYPT_ALWAYS;
 
     one->in_header |= other->in_header;
-    if (!must ||
-        (one->rule->smime && policy_choice_encrypt(one->rule, choice) == CONF_ENCRYPT_ALWAYS))
+    if (merge_strictness(facts, other->rule) <= merge_strictness(facts, one->rule))
         return;
     one->rule = other->rule;
     one->certificate = other->certificate;

@@ -71,10 +71,24 @@ obstacle_refuse_signing(const struct policy_outbound_facts *facts, const struct 
                           "; ask your administrator for a certificate", NULL });
 }
 
+static void
+obstacle_decide_group(const struct policy_recipient *group, struct policy_outbound_decision *out)
+{
+    bool unknown = group->expanded == POLICY_UNKNOWN;
+
+    policy_refusal_set(out, unknown ? POLICY_DEFER : POLICY_REFUSE, group->group_reason,
+                       group->rule);
+    policy_refusal_write(
+        out, (const char *[]){ "the members of ", group->address,
+                               " cannot take its place: ", obstacle_text(group->group_text),
+                               unknown ? "; try again later" : "; ask your administrator", NULL });
+}
+
 /* In this order, whoever comes first in the envelope. */
 static const enum policy_treatment_end obstacle_order[] = {
-    POLICY_TREATMENT_DEFER,  POLICY_TREATMENT_DEFER_ESCROW,  POLICY_TREATMENT_DEFER_SIGNING,
-    POLICY_TREATMENT_REFUSE, POLICY_TREATMENT_REFUSE_ESCROW, POLICY_TREATMENT_REFUSE_SIGNING
+    POLICY_TREATMENT_DEFER,         POLICY_TREATMENT_DEFER_ESCROW,  POLICY_TREATMENT_DEFER_GROUP,
+    POLICY_TREATMENT_DEFER_SIGNING, POLICY_TREATMENT_REFUSE,        POLICY_TREATMENT_REFUSE_ESCROW,
+    POLICY_TREATMENT_REFUSE_GROUP,  POLICY_TREATMENT_REFUSE_SIGNING
 };
 
 bool
@@ -116,6 +130,10 @@ policy_obstacle_find(const struct policy_treatments *all, struct policy_outbound
         break;
     case POLICY_TREATMENT_REFUSE_ESCROW:
         obstacle_refuse_escrow(recipient, out);
+        break;
+    case POLICY_TREATMENT_DEFER_GROUP:
+    case POLICY_TREATMENT_REFUSE_GROUP:
+        obstacle_decide_group(recipient, out);
         break;
     default:
         obstacle_refuse_signing(facts, found.sign_rule, out);

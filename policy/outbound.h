@@ -41,8 +41,13 @@ struct policy_recipient {
                                       policy_outbound_needs says */
     const char *reason;            /* reason word when not YES */
     const char *text;              /* for people */
-    size_t members;      /* a group that is kept: how many people `certificate` speaks of; else 0 */
-    bool replaces;       /* he is in the place of a group that he is a member of */
+    size_t members; /* a group that is kept: how many people `certificate` speaks of; else 0 */
+    bool replaces;  /* he is in the place of a group that he is a member of */
+    /* groups = replace: who is in it, if it is a group, so that they took its place. NO: a group
+     * whose members cannot be told; UNKNOWN: could not ask. Then he is a recipient whose members'
+     * rules nobody knows, and `group_reason`, `group_text` say why. */
+    enum policy_known expanded;
+    const char *group_reason, *group_text;
     enum policy_key key; /* of his certificate */
     struct policy_capabilities
         said;                 /* learnt from him; of a group that is kept, from all members */

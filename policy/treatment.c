@@ -272,6 +272,14 @@ treatment_ask(const struct policy_treatments *all, const struct policy_recipient
         out->end = POLICY_TREATMENT_DEFER;
     else if (considers && recipient->escrow == POLICY_UNKNOWN)
         out->end = POLICY_TREATMENT_DEFER_ESCROW;
+    if (out->end >= POLICY_TREATMENT_DEFER || recipient->expanded == POLICY_YES ||
+        policy_treatment_is_encrypted(all->facts, recipient->rule))
+        return;
+    /* Kept after all it would leave by the group's rule, and a member's may want more. */
+    if (recipient->expanded == POLICY_UNKNOWN)
+        out->end = POLICY_TREATMENT_DEFER_GROUP;
+    else if (out->end == POLICY_TREATMENT_COPY || out->end == POLICY_TREATMENT_RETURN)
+        out->end = POLICY_TREATMENT_REFUSE_GROUP;
 }
 
 void

@@ -43,8 +43,10 @@ enum policy_treatment_end {
     POLICY_TREATMENT_REFUSE,         /* must be encrypted, no valid certificate */
     POLICY_TREATMENT_REFUSE_ESCROW,  /* must be encrypted, an additional recipient has none */
     POLICY_TREATMENT_REFUSE_SIGNING, /* must be signed, the sender has none */
+    POLICY_TREATMENT_REFUSE_GROUP,   /* its members cannot take its place */
     POLICY_TREATMENT_DEFER,          /* his certificate could not be asked for */
     POLICY_TREATMENT_DEFER_ESCROW,
+    POLICY_TREATMENT_DEFER_GROUP, /* who is in it could not be asked for */
     POLICY_TREATMENT_DEFER_SIGNING
 };
 

@@ -267,6 +267,54 @@ members_in_the_place_of_their_group_have_their_own_rules(void **state)
     delivery_free(&delivery);
 }
 
+/* Nobody knows the rules of members whom nobody knows: the group does not leave by its own. */
+static void
+a_group_that_cannot_be_replaced_is_not_kept_instead(void **state)
+{
+    static const char rule[] = "sign = always\n encrypt = never\n groups = replace";
+    struct delivery delivery;
+
+    (void)state;
+    configure(rule, "group_depth = 1");
+    send_to("team@example.org", "<team@example.org>", NULL, &delivery);
+    assert_reply(&delivery, 550, "5.7.1", "group_depth");
+    assert_non_null(strstr(delivery.answer.text, "team@example.org"));
+    assert_explains(&delivery, "group-too-deep");
+    delivery_free(&delivery);
+    configure(rule, "");
+    send_to("empty@example.org", "<empty@example.org>", NULL, &delivery);
+    assert_reply(&delivery, 550, "5.7.1", "nobody with an address");
+    delivery_free(&delivery);
+    configure(rule, "directory \"silent\" {\n servers = \"ldap://127.0.0.1:1\"\n"
+                    " base = \"dc=corp\"\n starttls = no\n}\n");
+    send_to("list@elsewhere.example", "<list@elsewhere.example>", NULL, &delivery);
+    assert_reply(&delivery, 451, "4.7.1", "list@elsewhere.example");
+    delivery_free(&delivery);
+    /* A certificate that is held here says nothing about who else has the address. */
+    send_to("gate@example.org", "<gate@example.org>", NULL, &delivery);
+    assert_reply(&delivery, 451, "4.7.1", "gate@example.org");
+    delivery_free(&delivery);
+    /* Nor does a person in the one directory, about a group in the other. */
+    send_to("bob@example.net", "<bob@example.net>", NULL, &delivery);
+    assert_reply(&delivery, 451, "4.7.1", "bob@example.net");
+    delivery_free(&delivery);
+}
+
+static void
+a_member_named_himself_does_not_get_less_than_as_a_member(void **state)
+{
+    struct delivery delivery;
+
+    (void)state;
+    configure("recipient = some@example.org\n sign = never\n encrypt = always\n groups = replace\n"
+              "}\nrule \"rest\" {\n sign = never\n encrypt = always\n no_certificate = plain",
+              "");
+    send_to("some@example.org, dave@example.net", "<dave@example.net>", "<some@example.org>",
+            &delivery);
+    assert_reply(&delivery, 550, "5.7.1", "dave@example.net");
+    delivery_free(&delivery);
+}
+
 /* ---- broken on purpose -------------------------------------------------------------------------
  */
 
@@ -373,6 +421,8 @@ main(void)
         cmocka_unit_test(a_group_is_replaced_by_its_members_each_once),
         cmocka_unit_test(a_group_is_replaced_only_where_a_member_has_no_certificate),
         cmocka_unit_test(members_in_the_place_of_their_group_have_their_own_rules),
+        cmocka_unit_test(a_group_that_cannot_be_replaced_is_not_kept_instead),
+        cmocka_unit_test(a_member_named_himself_does_not_get_less_than_as_a_member),
         cmocka_unit_test(nobody_is_left_out_silently),
         cmocka_unit_test(a_member_who_is_named_himself_gets_one_copy_and_the_stricter),
     };
