@@ -367,8 +367,14 @@ flow_people_load(struct flow_message *message, struct flow_facts *facts, struct 
         struct flow_recipient *recipient = &message->recipients[i];
 
         code = load_recipient(recipient, err);
-        recipient->replaced = code == ERR_OK && recipient->rule->smime && is_group(recipient) &&
-                              policy_outbound_replaces(recipient->rule, recipient->known);
+        recipient->replaced =
+            code == ERR_OK && is_group(recipient) &&
+            policy_outbound_replaces(
+                &facts->policy,
+                &(struct policy_recipient){ .rule = recipient->rule,
+                                            .in_header = recipient->in_header,
+                                            .certificate = recipient->known,
+                                            .members = recipient->finding->member_count });
         room += recipient->replaced ? recipient->finding->member_count : 1;
     }
     if (code != ERR_OK)

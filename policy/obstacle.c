@@ -212,7 +212,8 @@ obstacle_refuse_group(const struct policy_recipient *group, struct policy_outbou
     policy_refusal_write(out, (const char *[]){ "encrypted mail would show the members of ",
                                                 group->address,
                                                 " to each other, since To and Cc do not name the "
-                                                "group; name it there",
+                                                "group; name it there, or ask your administrator "
+                                                "(group_fallback = replace)",
                                                 NULL });
 }
 

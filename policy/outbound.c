@@ -71,10 +71,20 @@ outbound_asks_identity(const struct policy_outbound_facts *facts,
 }
 
 bool
-policy_outbound_replaces(const struct conf_rule *rule, enum policy_known certificates)
+policy_outbound_replaces(const struct policy_outbound_facts *facts,
+                         const struct policy_recipient *group)
 {
+    const struct conf_rule *rule = group->rule;
+    bool listener = facts->conf->global.resubmit_server[0] != '\0';
+    bool shows = listener && !group->in_header && group->members > 1 &&
+                 outbound_encrypts(facts, rule) != CONF_ENCRYPT_NEVER &&
+                 !policy_treatment_is_encrypted(facts, rule);
+
+    if (!rule->smime)
+        return false;
     return rule->groups == CONF_GROUPS_REPLACE ||
-           (rule->group_fallback == CONF_GROUP_FALLBACK_REPLACE && certificates == POLICY_NO);
+           (rule->group_fallback == CONF_GROUP_FALLBACK_REPLACE &&
+            (group->certificate == POLICY_NO || (shows && group->certificate == POLICY_YES)));
 }
 
 const struct conf_rule *

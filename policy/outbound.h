@@ -117,9 +117,12 @@ struct policy_outbound_needs {
 void policy_outbound_needs(const struct policy_outbound_facts *facts,
                            struct policy_outbound_needs *out);
 
-/* Do its members take the place of a group? `certificates`: all of them have one, one has none, it
- * is not known of one. */
-bool policy_outbound_replaces(const struct conf_rule *rule, enum policy_known certificates);
+/* Do its members take the place of a group? `group` is the group as it would be kept. With
+ * group_fallback = replace also where it would be encrypted for several people whom the header does
+ * not name, and a listener takes copies: in one copy they would see each other, each in his own
+ * nobody does. */
+bool policy_outbound_replaces(const struct policy_outbound_facts *facts,
+                              const struct policy_recipient *group);
 
 /* The rule of a member in the place of his group: his own, unless the group's says that everybody
  * gets it encrypted. */

@@ -212,6 +212,43 @@ def test_group_and_a_bcc_member_of_it():
         assert recipient_infos(got["dan@partner.example"]) == it.serials("alice", "dan")
 
 
+def is_shown_to_nobody(it, name, octets, hidden):
+    """None of `hidden` stands in what `name` got, sealed or opened. Received says what one recipient was written to: his group."""
+    assert recipient_infos(octets) == it.serials("alice", name), name
+    rest = re.sub(rb"(?m)^Received:.*\r\n(?:[ \t].*\r\n)*", b"", octets)
+    for text, others in ((octets, {*hidden} - {name, "team"}), (rest, hidden), (it.open(name, octets), hidden)):
+        for other in others:
+            assert other.encode() + b"@" not in text.lower(), (name, other)
+
+
+def test_a_group_in_bcc():
+    """Kept it would show its members to each other; replaced each has a copy of his own."""
+    with Scratch("copies") as scratch:
+        it = Setting(scratch, SEAL + SIGN)
+        code, text = it.send(mail(("dan@partner.example",)), "dan@partner.example", "team@partner.example")
+        assert code == 550 and "members of team@partner.example" in text and "group_fallback" in text, text
+        assert not it.sink.messages
+    for line in ("group_fallback = replace", "groups = replace"):
+        with Scratch("copies") as scratch:
+            it = Setting(scratch, rule("seal", "*@partner.example", "sign = always", "encrypt = always", line) + SIGN)
+            got = it.deliver(mail(("dan@partner.example",)), "dan@partner.example", "team@partner.example", count=3)
+            assert set(got) == {f"{x}@partner.example" for x in ("bob", "carol", "dan")}, set(got)
+            for name in ("bob", "carol", "dan"):
+                is_shown_to_nobody(it, name, got[f"{name}@partner.example"], ("bob", "carol", "team"))
+            # Alone, and beside a member of it whom the header names.
+            got = it.deliver(b"From: alice@example.org\r\nMessage-ID: <%d@example.org>\r\n\r\nhidden\r\n" % time.time_ns(),
+                             "team@partner.example", count=2)
+            for name in ("bob", "carol"):
+                is_shown_to_nobody(it, name, got[f"{name}@partner.example"], ("bob", "carol", "team"))
+            got = it.deliver(mail(("bob@partner.example",)), "bob@partner.example", "team@partner.example", count=2)
+            assert recipient_infos(got["bob@partner.example"]) == it.serials("alice", "bob")
+            is_shown_to_nobody(it, "carol", got["carol@partner.example"], ("carol", "team"))
+            # The header names it: kept, or replaced, one copy.
+            got = it.deliver(mail(("team@partner.example",)), "team@partner.example", count=1)
+            assert len(got) == (1 if "fallback" in line else 2), set(got)
+            assert recipient_infos(next(iter(got.values()))) == it.serials("alice", "bob", "carol")
+
+
 def test_bcc_only():
     with Scratch("copies") as scratch:
         it = Setting(scratch, SEAL + SIGN)
