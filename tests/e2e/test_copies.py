@@ -42,7 +42,7 @@ PLAIN = rule("plain", "*@plain.example", "smime = no")
 class Setting:
     """alice sends; bob, carol, dan, vault and the group team (bob, carol) have certificates; the rest has none."""
 
-    def __init__(self, scratch, rules, extra="", listener=None, proxied=False):
+    def __init__(self, scratch, rules, extra="", listener=None, proxied=False, more=""):
         self.ca = ca = Authority(scratch)
         self.sink = Sink(scratch)
         certificates = scratch.folder("certificates")
@@ -57,7 +57,7 @@ class Setting:
                         + "dn: cn=alice,dc=x\nobjectClass: inetOrgPerson\ncn: alice\nmail: alice@example.org\n"
                           "proxyAddresses: SMTP:alice@example.org\n\n"
                           "dn: cn=team,dc=x\nobjectClass: groupOfNames\ncn: team\nmail: team@partner.example\n"
-                          "member: cn=bob,dc=x\nmember: cn=carol,dc=x\n")
+                          "member: cn=bob,dc=x\nmember: cn=carol,dc=x\n" + more)
         self.smimed = Smimed(scratch, "", start=False)
         self.postfix = Postfix(scratch, self.sink.port, self.smimed.milter,
                                services={"out": {}, "copies": listener or LISTENER})
