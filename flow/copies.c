@@ -376,13 +376,22 @@ copies_fail(struct copies *copies, const struct err *err, struct flow_answer *an
                             : strcmp(reason, "busy") == 0 ? FLOW_PHASE_BUDGET
                                                           : FLOW_PHASE_BUILD;
 
+    bool journal = err->reason && strcmp(err->reason, "copies-journal") == 0;
+
     flow_state_fail(copies->message, err, phase, answer);
     if (refusal->code >= 500 && err->code == ERR_PERM) {
         flow_reply_set(answer, refusal->code, refusal->enhanced[0] ? refusal->enhanced : "5.0.0",
                        err->text);
         copies->message->answer = *answer;
     }
-    if (err->code == ERR_TEMP)
+    if (journal) {
+        flow_reply_set(
+            answer, 451, "4.3.0",
+            "which copies of this message have left cannot be noted on the gateway's disk "
+            "at the moment, and nothing more of it leaves; try again later");
+        copies->message->answer = *answer;
+    }
+    if (err->code == ERR_TEMP || journal)
         log_warn(err->reason ? err->reason : "copies", copies->message->id,
                  "a message was deferred with %llu of its copies handed over: %s",
                  (unsigned long long)copies->message->outcome.resubmitted, err->text);

@@ -118,9 +118,6 @@ identify(struct copies *copies, struct err *err)
 /* ---- the journal -------------------------------------------------------------------------------
  */
 
-/* A note about nobody: that the message was begun. */
-static const char *const nobody[] = { "" };
-
 static enum err_code
 journal_fail(struct err *err, const struct err *why)
 {
@@ -137,7 +134,7 @@ find_done(struct copies *copies, struct err *err)
     if (!done)
         return err_set(err, ERR_NOMEM, "memory for copies");
     /* The note comes first: on a full disk nothing leaves that could not be remembered. */
-    if (flow_journal_add(copies->journal, &copies->key, nobody, 1, &why) == ERR_OK)
+    if (flow_journal_begin(copies->journal, &copies->key, &why) == ERR_OK)
         (void)!flow_journal_find(copies->journal, &copies->key, copies->addresses, copies->count,
                                  done, &why);
     for (size_t i = 0; i < copies->count; i++) {
@@ -172,9 +169,8 @@ flow_copies_end(struct copies *copies, struct err *err)
 
     if (!copies->is_ephemeral)
         return ERR_OK;
-    if (flow_journal_remove(copies->journal, &copies->key, copies->addresses, copies->count,
-                            &why) == ERR_OK)
-        (void)!flow_journal_remove(copies->journal, &copies->key, nobody, 1, &why);
+    (void)!flow_journal_remove(copies->journal, &copies->key, copies->addresses, copies->count,
+                               &why);
     return why.code == ERR_OK ? ERR_OK : journal_fail(err, &why);
 }
 

@@ -1,16 +1,29 @@
 #include "flow/journal.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "flow/digest.h"
 #include "util/clock.h"
 #include "util/database.h"
+#include "util/log.h"
+
+struct note {
+    struct flow_journal_key name;
+    time_t at;
+};
 
 struct flow_journal {
     struct database *database;
     unsigned keep_s;
+    pthread_mutex_t lock; /* of what follows; taken before the database's */
+    struct note *unwritten;
+    size_t count, cap;
 };
+
+/* A note about nobody: that the message was begun. */
+static const char nobody[] = "";
 
 static const char *const schema[] = {
     "CREATE TABLE note (name BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;"
@@ -64,22 +77,13 @@ flow_journal_open(const char *path, unsigned keep_s, struct flow_journal **out, 
     *out = NULL;
     if (!journal)
         return err_set(err, ERR_NOMEM, "no memory for the journal");
+    pthread_mutex_init(&journal->lock, NULL);
     journal->keep_s = keep_s ? keep_s : FLOW_JOURNAL_KEEP_S;
     code = database_open(path, schema, &journal->database, err);
     if (code != ERR_OK)
         flow_journal_close(&journal);
     *out = journal;
     return code;
-}
-
-void
-flow_journal_close(struct flow_journal **journal)
-{
-    if (*journal) {
-        database_close(&(*journal)->database);
-        free(*journal);
-    }
-    *journal = NULL;
 }
 
 static enum err_code
@@ -122,29 +126,92 @@ flow_journal_find(struct flow_journal *journal, const struct flow_journal_key *k
 }
 
 static enum err_code
-notes_add(struct flow_journal *journal, const struct flow_journal_key *key,
-          const char *const *recipients, size_t count, struct err *err)
+note_write(struct flow_journal *journal, const struct note *note, struct err *err)
 {
     sqlite3_stmt *statement = NULL;
+    enum err_code code = database_prepare(journal->database,
+                                          "INSERT INTO note (name, at) VALUES (?1, ?2) "
+                                          "ON CONFLICT (name) DO UPDATE SET at = excluded.at",
+                                          &statement, err);
+
+    if (code != ERR_OK)
+        return code;
+    database_bind_bytes(statement, 1, span_of(note->name.bytes, sizeof note->name.bytes));
+    database_bind_number(statement, 2, note->at);
+    code = database_step(journal->database, statement, err);
+    return code == ERR_NOTFOUND ? ERR_OK : code;
+}
+
+/* These, and what could not be written before; all of it or nothing. */
+static enum err_code
+notes_write(struct flow_journal *journal, const struct note *notes, size_t count, struct err *err)
+{
+    enum err_code code = database_begin(journal->database, true, err);
+
+    if (code != ERR_OK)
+        return code;
+    for (size_t i = 0; code == ERR_OK && i < journal->count; i++)
+        code = note_write(journal, &journal->unwritten[i], err);
+    for (size_t i = 0; code == ERR_OK && i < count; i++)
+        code = note_write(journal, &notes[i], err);
+    code = database_end(journal->database, code, err);
+    if (code == ERR_OK)
+        journal->count = 0;
+    return code;
+}
+
+/* What was handed over and could not be noted. */
+static void
+notes_hold(struct flow_journal *journal, const struct note *notes, size_t count)
+{
+    size_t need = journal->count + count, cap = journal->cap;
+
+    if (need > cap && need <= FLOW_JOURNAL_UNWRITTEN) {
+        cap = need < 1024 ? 1024 : 2 * need;
+        struct note *grown = realloc(journal->unwritten, cap * sizeof *grown);
+
+        journal->unwritten = grown ? grown : journal->unwritten;
+        journal->cap = grown ? cap : journal->cap;
+    }
+    if (need > journal->cap || need > FLOW_JOURNAL_UNWRITTEN) {
+        log_warn("copies-journal", NULL,
+                 "%zu notes about copies that have left cannot be held: those may be sent again",
+                 count);
+        return;
+    }
+    memcpy(journal->unwritten + journal->count, notes, count * sizeof *notes);
+    journal->count = need;
+}
+
+static enum err_code
+notes_make(const struct flow_journal_key *key, const char *const *recipients, size_t count,
+           struct note **out, struct err *err)
+{
+    struct note *notes = calloc(count + 1, sizeof *notes);
     enum err_code code = ERR_OK;
 
+    *out = notes;
+    if (!notes)
+        return err_set(err, ERR_NOMEM, "no memory for the journal");
     for (size_t i = 0; code == ERR_OK && i < count; i++) {
-        struct flow_journal_key name;
-
-        code = note_name(key, recipients[i], &name, err);
-        if (code == ERR_OK)
-            code = database_prepare(journal->database,
-                                    "INSERT INTO note (name, at) VALUES (?1, ?2) "
-                                    "ON CONFLICT (name) DO UPDATE SET at = excluded.at",
-                                    &statement, err);
-        if (code != ERR_OK)
-            return code;
-        database_bind_bytes(statement, 1, span_of(name.bytes, sizeof name.bytes));
-        database_bind_number(statement, 2, clock_now_s());
-        code = database_step(journal->database, statement, err);
-        if (code == ERR_NOTFOUND)
-            code = ERR_OK;
+        notes[i].at = clock_now_s();
+        code = note_name(key, recipients[i], &notes[i].name, err);
     }
+    return code;
+}
+
+enum err_code
+flow_journal_begin(struct flow_journal *journal, const struct flow_journal_key *key,
+                   struct err *err)
+{
+    struct note note = { .at = clock_now_s() };
+    enum err_code code = note_name(key, nobody, &note.name, err);
+
+    if (code != ERR_OK)
+        return code;
+    pthread_mutex_lock(&journal->lock);
+    code = notes_write(journal, &note, 1, err);
+    pthread_mutex_unlock(&journal->lock);
     return code;
 }
 
@@ -152,11 +219,37 @@ enum err_code
 flow_journal_add(struct flow_journal *journal, const struct flow_journal_key *key,
                  const char *const *recipients, size_t count, struct err *err)
 {
-    enum err_code code = database_begin(journal->database, true, err);
+    struct note *notes = NULL;
+    enum err_code code = notes_make(key, recipients, count, &notes, err);
 
-    if (code != ERR_OK)
-        return code;
-    return database_end(journal->database, notes_add(journal, key, recipients, count, err), err);
+    if (code == ERR_OK) {
+        pthread_mutex_lock(&journal->lock);
+        code = notes_write(journal, notes, count, err);
+        if (code != ERR_OK)
+            notes_hold(journal, notes, count);
+        pthread_mutex_unlock(&journal->lock);
+    }
+    free(notes);
+    return code;
+}
+
+void
+flow_journal_close(struct flow_journal **journal)
+{
+    struct flow_journal *old = *journal;
+    struct err err = ERR_INIT;
+
+    *journal = NULL;
+    if (!old)
+        return;
+    if (old->count > 0 && notes_write(old, NULL, 0, &err) != ERR_OK)
+        log_warn("copies-journal", NULL,
+                 "%zu notes about copies that have left are lost, and those may be sent again: %s",
+                 old->count, err.text);
+    database_close(&old->database);
+    pthread_mutex_destroy(&old->lock);
+    free(old->unwritten);
+    free(old);
 }
 
 static enum err_code
@@ -191,7 +284,10 @@ flow_journal_remove(struct flow_journal *journal, const struct flow_journal_key 
 
     if (code != ERR_OK)
         return code;
-    return database_end(journal->database, notes_remove(journal, key, recipients, count, err), err);
+    code = notes_remove(journal, key, recipients, count, err);
+    if (code == ERR_OK)
+        code = notes_remove(journal, key, (const char *const[]){ nobody }, 1, err);
+    return database_end(journal->database, code, err);
 }
 
 static enum err_code

@@ -12,6 +12,10 @@
  * one is lost: between the MTA's 250 and our note, and, for the copy in the milter's own
  * transaction, between the MTA's commit and the client's reading of its 250.
  *
+ * The disk may fill between the MTA's 250 and the note. Such notes are held in memory (bounded) and
+ * written before the next message begins: until they are, no copy of any message leaves. So a
+ * client that tries again and again sends nobody a second copy, unless smimed ends meanwhile.
+ *
  * Holds digests and times, no addresses and no content: the file tells nobody who wrote to whom
  * without guessing the message itself.
  *
@@ -27,7 +31,11 @@
 #include "util/err.h"
 #include "util/span.h"
 
-enum { FLOW_JOURNAL_KEY_BYTES = 32, FLOW_JOURNAL_KEEP_S = 5 * 24 * 3600 };
+enum {
+    FLOW_JOURNAL_KEY_BYTES = 32,
+    FLOW_JOURNAL_KEEP_S = 5 * 24 * 3600,
+    FLOW_JOURNAL_UNWRITTEN = 50000
+};
 
 struct flow_journal;
 
@@ -48,22 +56,30 @@ ERR_CHECKED enum err_code flow_journal_key(const struct flow_journal_message *me
 /* `path` is made when it is not there. ERR_PERM: a newer schema, or not ours; ERR_TEMP. */
 ERR_CHECKED enum err_code flow_journal_open(const char *path, unsigned keep_s,
                                             struct flow_journal **out, struct err *err);
+/* Writes what is held in memory once more; what is lost then is logged. */
 void flow_journal_close(struct flow_journal **journal);
 
-/* Which of the recipients have had their copy: sets done[i]. ERR_TEMP: could not ask; then nothing
- * may leave, since it might be the second time. */
+/* Before the first copy of a message: writes a note that it was begun, and what could not be
+ * written before. An error (ERR_NOMEM: the disk is full; ERR_TEMP): nothing may leave. */
+ERR_CHECKED enum err_code flow_journal_begin(struct flow_journal *journal,
+                                             const struct flow_journal_key *key, struct err *err);
+
+/* Which of the recipients have had their copy: sets done[i]. After flow_journal_begin. ERR_TEMP:
+ * could not ask; then nothing may leave, since it might be the second time. */
 ERR_CHECKED enum err_code flow_journal_find(struct flow_journal *journal,
                                             const struct flow_journal_key *key,
                                             const char *const *recipients, size_t count, bool *done,
                                             struct err *err);
 
-/* The MTA has taken a copy for these. On the disk when it returns ERR_OK. */
+/* The MTA has taken a copy for these. On the disk when it returns ERR_OK; held in memory otherwise,
+ * up to FLOW_JOURNAL_UNWRITTEN of all messages. */
 ERR_CHECKED enum err_code flow_journal_add(struct flow_journal *journal,
                                            const struct flow_journal_key *key,
                                            const char *const *recipients, size_t count,
                                            struct err *err);
 
-/* Forgets about these: a message that cannot be told from a later one has ended. */
+/* Forgets about these, and that it was begun: a message that cannot be told from a later one has
+ * ended. */
 ERR_CHECKED enum err_code flow_journal_remove(struct flow_journal *journal,
                                               const struct flow_journal_key *key,
                                               const char *const *recipients, size_t count,

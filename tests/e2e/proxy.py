@@ -7,7 +7,8 @@ import threading
 
 class Proxy:
     """Forwards to `port` on loopback. `recorded`: what the client said, a connection each. With `stall(verb)`, the line of the
-    client that begins with it is not passed on ("." is the end of the content), or with `after` its reply is not."""
+    client that begins with it is not passed on ("." is the end of the content), or with `after` its reply is not. `on_end` is
+    called when the reply to the end of a content has come, before it is passed on."""
 
     def __init__(self, scratch, port):
         self.target = port
@@ -15,6 +16,7 @@ class Proxy:
         self.stalled = None  # (verb, number of the connection from now or 0, after)
         self.reached = threading.Event()
         self.count = 0
+        self.on_end = None
         self.sockets = []
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -104,6 +106,8 @@ class Proxy:
                     self._stop()
                     lines.read()
                     return
+                if end and self.on_end:
+                    self.on_end()
                 client.sendall(reply)
                 if line.startswith(b"QUIT"):
                     return

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -141,6 +142,52 @@ what_was_noted_is_there_after_reopening_and_for_five_days(void **state)
     assert_false(has(journal, &key, people[0]));
     assert_int_equal(flow_journal_expire(journal, &left, &err), ERR_OK);
     assert_int_equal(left, 0);
+    flow_journal_close(&journal);
+}
+
+static void
+limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* As on a full disk: the files may not grow. */
+static void
+what_could_not_be_noted_is_held_and_nothing_begins_before_it_is(void **state)
+{
+    struct flow_journal_key key = key_of("alice@c.example", people, 3, 1);
+    struct flow_journal_key other = key_of("alice@c.example", people, 3, 9);
+    struct flow_journal *journal = opened();
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(flow_journal_begin(journal, &key, &err), ERR_OK);
+    limit_files(1);
+    assert_int_not_equal(flow_journal_add(journal, &key, people, 2, &err), ERR_OK);
+    for (int i = 0; i < 3; i++) {
+        err_reset(&err);
+        assert_int_not_equal(flow_journal_begin(journal, &other, &err), ERR_OK);
+        assert_non_null(strstr(err.text, path));
+    }
+    limit_files(RLIM_INFINITY);
+    err_reset(&err);
+    assert_int_equal(flow_journal_begin(journal, &other, &err), ERR_OK);
+    assert_true(has(journal, &key, people[0]));
+    assert_true(has(journal, &key, people[1]));
+    assert_false(has(journal, &key, people[2]));
+    assert_false(has(journal, &other, people[0]));
+    /* And when it ends before. */
+    limit_files(1);
+    assert_int_not_equal(flow_journal_add(journal, &key, people, 3, &err), ERR_OK);
+    limit_files(RLIM_INFINITY);
+    flow_journal_close(&journal);
+    journal = opened();
+    assert_true(has(journal, &key, people[2]));
     flow_journal_close(&journal);
 }
 
@@ -295,6 +342,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_message_is_recognised_whatever_the_order_of_recipients),
         cmocka_unit_test_teardown(what_was_noted_is_there_after_reopening_and_for_five_days,
+                                  file_remove),
+        cmocka_unit_test_teardown(what_could_not_be_noted_is_held_and_nothing_begins_before_it_is,
                                   file_remove),
         cmocka_unit_test_teardown(no_address_is_in_the_file, file_remove),
         cmocka_unit_test_teardown(a_newer_schema_is_refused_and_left_alone, file_remove),
