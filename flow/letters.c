@@ -1,15 +1,20 @@
 #include "flow/letters.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "flow/notice.h"
 #include "flow/outbound.h"
 #include "flow/state.h"
 #include "util/clock.h"
+#include "util/file.h"
 #include "util/log.h"
+
+enum { LETTERS_FILE = FLOW_LETTERS_BYTES + FLOW_LETTERS_LIMIT * (FLOW_LIMIT_ADDRESS + 32) + 64 };
 
 struct letter {
     char *to;
@@ -20,6 +25,7 @@ struct letter {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct letter *first, **last = &first; /* behind the lock, and so are these: */
 static size_t waiting, waiting_bytes;
+static bool changed; /* since the file was written */
 
 static void
 letter_free(struct letter *letter)
@@ -43,13 +49,38 @@ letter_add(struct letter *letter)
         last = &letter->next;
         waiting++;
         waiting_bytes += letter->text.n;
-        taken = true;
+        taken = changed = true;
     }
     pthread_mutex_unlock(&lock);
     if (taken)
         return;
-    log_warn("letters", NULL, "too many letters wait; one to %s is not written", letter->to);
+    log_warn("letters", NULL, "too many letters wait: what comes now is lost");
+    log_info(NULL, "letter: lost, to %s", letter->to);
     letter_free(letter);
+}
+
+void
+flow_letters_return(char *to, struct buf *text)
+{
+    struct letter *letter = calloc(1, sizeof *letter);
+
+    if (!letter) {
+        log_info(NULL, "letter: lost, to %s", to);
+        free(to);
+        buf_free(text);
+        return;
+    }
+    *letter = (struct letter){ .to = to, .text = *text };
+    buf_init(text, 1);
+    pthread_mutex_lock(&lock);
+    letter->next = first;
+    if (!first)
+        last = &letter->next;
+    first = letter;
+    waiting++;
+    waiting_bytes += letter->text.n;
+    changed = true;
+    pthread_mutex_unlock(&lock);
 }
 
 bool
@@ -65,6 +96,7 @@ flow_letters_take(char **to, struct buf *letter)
             last = &first;
         waiting--;
         waiting_bytes -= one->text.n;
+        changed = true;
     }
     pthread_mutex_unlock(&lock);
     if (!one)
@@ -76,15 +108,126 @@ flow_letters_take(char **to, struct buf *letter)
 }
 
 void
-flow_letters_reset(void)
+flow_letters_reset(bool kept)
 {
     struct buf text;
     char *to;
 
     while (flow_letters_take(&to, &text)) {
+        if (!kept)
+            log_info(NULL, "letter: lost, to %s", to);
         free(to);
         buf_free(&text);
     }
+    changed = false;
+}
+
+/* ---- over a restart ----------------------------------------------------------------------------
+ */
+
+/* The head, then for each letter the lengths of address and text in a line, and both. */
+static const char waiting_head[] = "smimed waiting letters 1\n";
+
+static enum err_code
+letters_format(struct buf *out, struct err *err)
+{
+    enum err_code code = buf_append(out, span_str(waiting_head), err);
+
+    for (const struct letter *one = first; code == ERR_OK && one; one = one->next) {
+        code = buf_appendf(out, err, "%zu %zu\n%s", strlen(one->to), one->text.n, one->to);
+        if (code == ERR_OK)
+            code = buf_append(out, buf_span(&one->text), err);
+    }
+    return code;
+}
+
+enum err_code
+flow_letters_write(const char *path, struct err *err)
+{
+    struct buf out = BUF_INIT(LETTERS_FILE);
+    enum err_code code = ERR_OK;
+    bool any, write;
+
+    pthread_mutex_lock(&lock);
+    any = first != NULL;
+    write = changed;
+    changed = false;
+    if (any && write)
+        code = letters_format(&out, err);
+    pthread_mutex_unlock(&lock);
+    if (code == ERR_OK && any && write)
+        code = file_write(path, buf_span(&out), 0600, err);
+    else if (code == ERR_OK && !any && write && unlink(path) != 0 && errno != ENOENT)
+        code = err_set_errno(err, errno, "%.200s", path);
+    if (code != ERR_OK) {
+        pthread_mutex_lock(&lock);
+        changed = true;
+        pthread_mutex_unlock(&lock);
+    }
+    buf_free(&out);
+    return code;
+}
+
+/* A number of `limit` at most and the character behind it. */
+static bool
+number_parse(struct span text, size_t *at, char end, size_t limit, size_t *out)
+{
+    size_t digits = 0;
+
+    for (*out = 0; *at < text.n && text.p[*at] >= '0' && text.p[*at] <= '9'; ++*at, digits++) {
+        *out = *out * 10 + (size_t)(text.p[*at] - '0');
+        if (*out > limit)
+            return false;
+    }
+    return digits > 0 && *at < text.n && text.p[(*at)++] == (unsigned char)end;
+}
+
+/* One letter; *at moves behind it. */
+static enum err_code
+letter_parse(struct span text, size_t *at, struct err *err)
+{
+    size_t to = 0, n = 0;
+    struct letter *letter;
+    enum err_code code;
+
+    if (!number_parse(text, at, ' ', FLOW_LIMIT_ADDRESS, &to) ||
+        !number_parse(text, at, '\n', FLOW_NOTICE_BYTES, &n) || to == 0 || to + n > text.n - *at ||
+        memchr(text.p + *at, 0, to))
+        return err_set(err, ERR_PERM, "a letter that is not ours at octet %zu", *at);
+    letter = calloc(1, sizeof *letter);
+    if (!letter)
+        return err_set(err, ERR_NOMEM, "no memory for letters that wait");
+    buf_init(&letter->text, FLOW_NOTICE_BYTES);
+    letter->to = span_dup(span_of(text.p + *at, to));
+    code = letter->to ? buf_append(&letter->text, span_of(text.p + *at + to, n), err)
+                      : err_set(err, ERR_NOMEM, "no memory for letters that wait");
+    *at += to + n;
+    if (code == ERR_OK)
+        letter_add(letter);
+    else
+        letter_free(letter);
+    return code;
+}
+
+enum err_code
+flow_letters_load(const char *path, struct err *err)
+{
+    const struct file_read_args args = { .limit_bytes = LETTERS_FILE,
+                                         .forbidden_mode = 0077,
+                                         .check_owner = true };
+    struct buf text = BUF_INIT(LETTERS_FILE + 1);
+    size_t at = sizeof waiting_head - 1;
+    enum err_code code = file_read(path, &args, &text, err);
+
+    if (code == ERR_OK && strncmp(buf_str(&text), waiting_head, at) != 0)
+        code = err_set(err, ERR_PERM, "%.200s is not a file of ours", path);
+    while (code == ERR_OK && at < text.n)
+        code = letter_parse(buf_span(&text), &at, err);
+    buf_free(&text);
+    if (code != ERR_NOTFOUND)
+        return code;
+    err_reset(err);
+    return ERR_OK;
 }
 
 /* ---- refused -----------------------------------------------------------------------------------

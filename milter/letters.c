@@ -26,6 +26,7 @@ static struct flow_told *told;
 static char *told_path;
 static struct cache *shared;
 static char *shared_parts;
+static char *waiting_path; /* what waits, over a restart */
 
 struct round {
     struct flow_services *services;
@@ -34,16 +35,52 @@ struct round {
     bool over; /* the MTA does not take letters now, or the time is up */
 };
 
+/* What waits is on the disk when a round ends. */
+static bool
+write_waiting(void)
+{
+    struct err err = ERR_INIT;
+
+    if (!waiting_path || flow_letters_write(waiting_path, &err) == ERR_OK)
+        return waiting_path != NULL;
+    log_warn("letters-written", NULL, "letters that wait are in memory alone: %s", err.text);
+    return false;
+}
+
+/* Once; and where a reload has named another folder. */
+static void
+load_waiting(const struct conf_global *global)
+{
+    struct err err = ERR_INIT;
+    char *path = NULL;
+
+    if (asprintf(&path, "%s/letters.waiting", global->state_folder) < 0)
+        return;
+    if (waiting_path && strcmp(path, waiting_path) == 0) {
+        free(path);
+        return;
+    }
+    free(waiting_path);
+    waiting_path = path;
+    if (flow_letters_load(path, &err) != ERR_OK)
+        log_warn("letters-waiting", NULL, "letters that waited are not sent: %.200s: %s", path,
+                 err.text);
+}
+
 void
 milter_letters_deinit(void)
 {
+    bool kept = write_waiting();
+
     flow_told_free(&told);
     free(told_path);
     told_path = NULL;
     cache_free(&shared);
     free(shared_parts);
     shared_parts = NULL;
-    flow_letters_reset();
+    free(waiting_path);
+    waiting_path = NULL;
+    flow_letters_reset(kept);
 }
 
 /* ---- what was written --------------------------------------------------------------------------
@@ -330,11 +367,16 @@ send_waiting(struct round *round)
         struct err err = ERR_INIT;
 
         if (flow_dispatch_letter(round->services, to, &letter,
-                                 clock_monotonic_ms() + MILTER_LETTERS_SEND_MS, &err) != ERR_OK) {
-            log_warn("letters", NULL, "no letter to %s: %s", to, err.text);
-            round->over = err.code != ERR_PERM;
-        } else {
+                                 clock_monotonic_ms() + MILTER_LETTERS_SEND_MS, &err) == ERR_OK) {
             log_info(NULL, "letter: refused, to %s", to);
+        } else if (err.code == ERR_PERM) {
+            log_warn("letters", NULL, "no letter to %s: %s", to, err.text);
+            log_info(NULL, "letter: lost, to %s", to);
+        } else {
+            log_warn("letters", NULL, "letters wait: %s", err.text);
+            round->over = true;
+            flow_letters_return(to, &letter);
+            continue;
         }
         free(to);
         buf_free(&letter);
@@ -349,6 +391,7 @@ milter_letters_run(struct flow_services *services)
                            .now = clock_now_s(),
                            .deadline_ms = clock_monotonic_ms() + MILTER_LETTERS_ROUND_MS };
 
+    load_waiting(global);
     load_shared(services);
     if (load_told(global)) {
         look_for_arrived(&round);
@@ -358,4 +401,5 @@ milter_letters_run(struct flow_services *services)
     }
     if (can_send(services))
         send_waiting(&round);
+    (void)write_waiting();
 }

@@ -210,5 +210,51 @@ def test_a_refusal_is_told_where_it_is_asked_for():
         assert it.letters(0) == []
 
 
+def test_a_refusal_is_told_after_a_restart_and_after_a_crash():
+    """The listener is away; what waits survives SIGTERM and SIGKILL, each once, and what cannot is named in the log."""
+    def refuse(it, number):
+        message = (f"From: {ALICE}\r\nTo: n{number}@partner.example\r\nMessage-ID: <{number}@example.org>\r\nSubject: s\r\n\r\n"
+                   "Hello.\r\n")
+        assert submit(it.postfix.port, ALICE, [f"n{number}@partner.example"], message.encode())[0] == 550
+
+    with Scratch("notices") as scratch:
+        it = Setting(scratch, extra="notice_refused = yes\n")
+        waiting = it.smimed.path / "state/letters.waiting"
+        away = it.config().replace(f'inet:{it.postfix.ports["copies"]}@', "inet:9@")
+        for end in (it.smimed.stop, it.smimed.kill):
+            it.smimed.configure(away)
+            assert smimectl("reload", "--config", it.smimed.file).returncode == 0
+            for number in range(3):
+                refuse(it, number)
+            wait_until(lambda: waiting.exists() and waiting.read_bytes().count(b"In-Reply-To: ") == 3, 20, "three letters")
+            assert oct(waiting.stat().st_mode & 0o777) == "0o600"
+            end()
+            assert waiting.exists() and "letter: lost" not in it.smimed.text()
+            it.smimed.configure(it.config())
+            it.smimed.start()
+            told = it.letters(3)
+            assert sorted(letter["In-Reply-To"] for _, letter, _ in told) == [f"<{n}@example.org>" for n in range(3)], told
+            assert all(ALICE in recipients[0] for recipients, _, _ in told)
+            assert not waiting.exists()
+        # SIGTERM right behind the refusal, before any round.
+        it.smimed.configure(it.config().replace("import_interval = 1s", "import_interval = 60s"))
+        it.smimed.stop()
+        it.smimed.start()
+        refuse(it, 7)
+        it.smimed.stop()
+        it.smimed.configure(it.config())
+        it.smimed.start()
+        assert [letter["In-Reply-To"] for _, letter, _ in it.letters(1)] == ["<7@example.org>"]
+        # A file that is not ours is left alone, and one that cannot be written makes each a line.
+        it.smimed.stop()
+        waiting.mkdir()
+        it.smimed.configure(away)
+        it.smimed.start()
+        refuse(it, 8)
+        it.smimed.stop()
+        text = it.smimed.text()
+        assert text.count(f"letter: lost, to {ALICE}") == 1 and "in memory alone" in text, text
+
+
 if __name__ == "__main__":
     main(globals())
