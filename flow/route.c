@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf/scope.h"
 #include "flow/state.h"
 #include "mime/address.h"
 #include "policy/rule.h"
@@ -47,6 +48,39 @@ route_format(const char *local, size_t at, char out[ROUTE_SIZE])
     snprintf(out, ROUTE_SIZE, "%.*s@%.*s", (int)user_n, user, (int)domain_n, domain);
 }
 
+/* Does anything hang on who the recipient is? */
+static bool
+route_matters(const struct conf *conf)
+{
+    if (conf_scope_must(conf))
+        return true;
+    for (size_t i = 0; i < conf->rule_count; i++) {
+        const conf_list patterns = conf->rules[i].recipient;
+        bool any = false;
+
+        for (size_t k = 0; patterns[k]; k++)
+            any |= strcmp(patterns[k], "*") == 0;
+        if (!any && conf->rules[i].direction != CONF_DIRECTION_IN)
+            return true;
+    }
+    return false;
+}
+
+/* MTAs read more than RFC 5321 writes: source routes, comments, blanks, a display name, a name
+ * whose domain they know. Which address that becomes is theirs to say, and no rule of ours sees it.
+ */
+static enum err_code
+route_check_syntax(const struct flow_message *message, const struct flow_recipient *recipient,
+                   struct err *err)
+{
+    if (recipient->valid || !route_matters(message->conf))
+        return ERR_OK;
+    return err_set_reason(err, ERR_PERM, "recipient-syntax",
+                          "%.200s is no address of the form user@domain that rules could be found "
+                          "for; write it so",
+                          recipient->address);
+}
+
 /* Does the rule of `recipient` hold for every address that may be read out of this one? */
 static enum err_code
 route_check_one(const struct flow_message *message, const struct flow_recipient *recipient,
@@ -56,6 +90,8 @@ route_check_one(const struct flow_message *message, const struct flow_recipient 
     const struct conf_rule *rule = recipient->rule;
     size_t count = 0, at;
 
+    if (route_check_syntax(message, recipient, err) != ERR_OK)
+        return err->code;
     route_load_local(recipient->address, local);
     for (at = strcspn(local, separators); local[at] && rule == recipient->rule;
          at += 1 + strcspn(local + at + 1, separators)) {

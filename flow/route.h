@@ -12,8 +12,11 @@
 
 #include "flow/message.h"
 
-/* ERR_PERM, reason "routed-recipient": an outbound recipient may be read as another address, and
- * another rule holds for that one. To be called when every recipient has its rule. */
+/* ERR_PERM, reason "recipient-syntax": an outbound recipient is no addr-spec of RFC 5321 with a
+ * domain (a source route, a comment, a blank, a display name, a bare name), while rules or
+ * must_encrypt hang on who it is. ERR_PERM, reason "routed-recipient": an outbound recipient may be
+ * read as another address, and another rule holds for that one. To be called when every recipient
+ * has its rule. */
 ERR_CHECKED enum err_code flow_route_check(const struct flow_message *message, struct err *err);
 
 #endif

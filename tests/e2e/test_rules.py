@@ -236,6 +236,13 @@ def test_another_spelling_of_a_recipient_is_no_way_around_his_rule():
             for to in ("bob%partner.example@corp.example", '"bob@partner.example"@corp.example'):
                 got, text, _ = it.send(mail(), to)
                 assert got == "553 routed-recipient", (to, got, text)
+        # What Postfix reads as bob's address, and no rule of ours: all of these once left in plain.
+        it.change(REST + f'user "{BOB}" {{\n    must_encrypt = yes\n}}\n', "sender_identity = off\n")
+        for to in ("@evil.example:bob@partner.example", "bob @partner.example", "bob(x)@partner.example", "bob@partner.example(x)",
+                   "b\\ob@partner.example", "<bob@partner.example>", '"Bob" <bob@partner.example>', "x:bob@partner.example;",
+                   "bob@partner.example\t", "bob"):
+            got, text, _ = it.send(mail(), to)
+            assert got == "553 recipient-syntax", (to, got, text)
 
 
 def test_kinds_of_mail():
