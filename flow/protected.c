@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "flow/coding.h"
 #include "flow/lift.h"
@@ -56,7 +57,8 @@ flow_protected_load(const struct mime_header *header, bool wrapped, struct flow_
     struct mime_parameters *type = NULL;
     enum err_code code = protected_find_type(header, &type, err);
 
-    *out = (struct flow_protected){ .whole = wrapped || (type && protected_is_whole(type)) };
+    *out = (struct flow_protected){ .wrapped = wrapped,
+                                    .whole = wrapped || (type && protected_is_whole(type)) };
     out->there = out->whole || (type && mime_parameter_is(type, "protected-headers", "v1"));
     mime_parameter_free(&type);
     if (code != ERR_OK || !out->there)
@@ -72,6 +74,13 @@ flow_protected_load(const struct mime_header *header, bool wrapped, struct flow_
             code = flow_lift_format(field.value, FLOW_PROTECTED_LIMIT_VALUE, &out->values[i], err);
     }
     return code;
+}
+
+bool
+flow_protected_is_other(const struct flow_protected *protected, const struct flow_from *from)
+{
+    return protected->there && !protected->wrapped && protected->from.fields > 0 &&
+           (!from->address[0] || strcasecmp(protected->from.address, from->address) != 0);
 }
 
 void

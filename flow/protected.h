@@ -43,8 +43,13 @@ struct flow_protected {
     bool whole;                           /* all of it, and not some fields */
     bool answers[FLOW_PROTECTED_ANSWERS]; /* those that lead an answer are inside, however often */
     char *values[FLOW_PROTECTED_FIELDS];  /* in the order of a private table; NULL: not there */
+    bool wrapped; /* the entity is a whole message: it may be a forwarded one, too */
     struct flow_from from;
 };
+
+/* Does the sender say, under his protection, that he is another than outside? Programs that know
+ * protected headers show the one inside. Not of a whole message: that may be one he forwards. */
+bool flow_protected_is_other(const struct flow_protected *protected, const struct flow_from *from);
 
 /* Is the entity a whole message, whose header section is the one to load? */
 ERR_CHECKED enum err_code flow_protected_is_wrapper(const struct mime_header *header,

@@ -276,6 +276,7 @@ static const struct {
     { "from-missing", "the message names no sender" },
     { "from-several", "the message names more than one sender" },
     { "from-syntax", "the From field is not one well-formed address" },
+    { "from-differs", "the protected header names another sender than the message" },
     { "not-signed", "the message is not signed" },
     { "encrypted", "the message is encrypted and was not opened" },
     { "not-decrypted", "the message is encrypted and was not decrypted" },
