@@ -64,6 +64,13 @@ row_json(struct certs *certs, const struct directory_harvest_row *row,
     ctl_json_number(&certs->json, "messages", (int64_t)row->count);
     ctl_json_time(&certs->json, "decided", row->decided_at);
     ctl_certificate_json(&certs->json, certificate);
+    ctl_json_open(&certs->json, "intermediates", '[');
+    for (size_t i = 0; i < row->chain->count; i++) {
+        ctl_json_open(&certs->json, NULL, '{');
+        ctl_certificate_json(&certs->json, row->chain->list[i]);
+        ctl_json_close(&certs->json);
+    }
+    ctl_json_close(&certs->json);
     ctl_json_close(&certs->json);
 }
 
@@ -77,8 +84,14 @@ row_print(const struct certs *certs, const struct directory_harvest_row *row,
     printf("  %s  %.16s  %s to %s, %llu %s\n", state_name(row->state), row->fingerprint,
            pki_time_format(row->first_seen, first), pki_time_format(row->last_seen, last),
            (unsigned long long)row->count, row->count == 1 ? "message" : "messages");
-    if (certs->action == ACTION_SHOW)
-        ctl_certificate_print(certificate);
+    if (certs->action != ACTION_SHOW)
+        return;
+    ctl_certificate_print(certificate);
+    for (size_t i = 0; i < row->chain->count; i++) {
+        printf("  with the intermediate ");
+        ctl_print(pki_certificate_get(row->chain->list[i])->subject);
+        printf("\n");
+    }
 }
 
 static enum err_code

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "ctl/doctor_report.h"
+#include "flow/patience.h"
 
 enum { OUTPUT_LIMIT = 1 << 20, VALUE_SIZE = 4096, PATH_SIZE = 4200 };
 
@@ -240,7 +241,8 @@ check_time(const struct postfix *postfix, const char *name, const char *option, 
     else
         ctl_doctor_report_write(
             postfix->report, has_ms >= least_ms ? CTL_DOCTOR_LEVEL_OK : CTL_DOCTOR_LEVEL_WARN,
-            "postfix.timeout", "raise it, or lower eom_timeout: a time-out is answered 451",
+            "postfix.timeout",
+            "raise it, or lower eom_timeout or max_message: a time-out is answered 451",
             "%s is %s; smimed may take %lld s", name, value, (long long)least_ms / 1000);
 }
 
@@ -268,7 +270,9 @@ check_service(struct postfix *postfix, const char *where, const char *list, bool
     if (postfix->protected_listeners == 1) {
         check_time(postfix, "milter_command_timeout", "command_timeout", entry, 10000);
         check_time(postfix, "milter_content_timeout", "content_timeout", entry,
-                   postfix->conf->global.eom_timeout + 10000);
+                   flow_patience_get(postfix->conf->global.eom_timeout,
+                                     (uint64_t)postfix->conf->global.max_message, NULL) +
+                       10000);
     }
     if (path && strncasecmp(name, "inet", 4) != 0)
         ctl_doctor_check_access(postfix->report, "postfix.socket",

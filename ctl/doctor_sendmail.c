@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "ctl/doctor_report.h"
+#include "flow/patience.h"
 
 static const char default_file[] = "/etc/mail/sendmail.cf";
 
@@ -64,12 +65,13 @@ check_filter(struct ctl_doctor_report *report, const struct conf *conf, const ch
     char *unit;
     long long seconds = strtoll(end_time + 2, &unit, 10);
     seconds *= *unit == 'm' ? 60 : *unit == 'h' ? 3600 : 1;
-    ctl_doctor_report_write(report,
-                            seconds * 1000 > conf->global.eom_timeout ? CTL_DOCTOR_LEVEL_OK
-                                                                      : CTL_DOCTOR_LEVEL_WARN,
-                            "sendmail.timeout", "raise E: in T= above eom_timeout",
-                            "%s: E:%llds, eom_timeout is %lld s", file, seconds,
-                            (long long)conf->global.eom_timeout / 1000);
+    int64_t takes_ms =
+        flow_patience_get(conf->global.eom_timeout, (uint64_t)conf->global.max_message, NULL);
+    ctl_doctor_report_write(
+        report, seconds * 1000 > takes_ms ? CTL_DOCTOR_LEVEL_OK : CTL_DOCTOR_LEVEL_WARN,
+        "sendmail.timeout", "raise E: in T= above it, or lower eom_timeout or max_message",
+        "%s: E:%llds, the end of a message may take %lld s", file, seconds,
+        (long long)takes_ms / 1000);
 }
 
 void

@@ -13,6 +13,7 @@
 #include "ctl/message.h"
 #include "flow/bypass.h"
 #include "flow/message.h"
+#include "flow/patience.h"
 #include "util/clock.h"
 
 struct explain {
@@ -150,7 +151,7 @@ explain_walk(struct explain *explain, const struct flow_client *client, const ch
                 : explain_write_sample(explain, err);
     if (code == ERR_OK && !explain_is_over(explain))
         flow_message_finish(explain->message,
-                            clock_monotonic_ms() + explain->services->conf->global.eom_timeout,
+                            clock_monotonic_ms() + flow_patience_find(explain->message, NULL),
                             &explain->answer);
     return code;
 }

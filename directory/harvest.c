@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "directory/harvest_chain.h"
 #include "util/clock.h"
 #include "util/database.h"
 
@@ -38,6 +39,8 @@ static const char *const schema[] = {
     "WITHOUT ROWID",
     /* 2: when somebody approved or removed it; 0: nobody did. */
     "ALTER TABLE certificate ADD COLUMN decided_at INTEGER NOT NULL DEFAULT 0",
+    /* 3: the intermediates that came with it. */
+    DIRECTORY_HARVEST_CHAIN_SCHEMA,
     NULL,
 };
 
@@ -298,6 +301,8 @@ news_add(struct directory_harvest *harvest, const struct directory_harvest_news 
     *is_new = code == ERR_NOTFOUND;
     if (code == ERR_NOTFOUND)
         code = certificate_add(harvest, news, state, err);
+    if (code == ERR_OK && *state != DIRECTORY_HARVEST_REMOVED)
+        code = directory_harvest_chain_set(harvest->database, news, err);
     /* What is held or removed speaks for nobody. */
     if (code == ERR_OK && *state == DIRECTORY_HARVEST_ACCEPTED)
         code = capabilities_set(harvest, news, err);
@@ -355,13 +360,17 @@ accepted_find(struct directory_harvest *harvest, const char *address, struct pki
 
 enum err_code
 directory_harvest_find(struct directory_harvest *harvest, const char *address,
-                       struct pki_certificates *out, struct err *err)
+                       struct pki_certificates *out, struct pki_certificates *chain,
+                       struct err *err)
 {
     enum err_code code = harvest_begin(harvest, false, err);
 
     if (code != ERR_OK)
         return code;
-    return database_end(harvest->database, accepted_find(harvest, address, out, err), err);
+    code = accepted_find(harvest, address, out, err);
+    if (code == ERR_OK && chain)
+        code = directory_harvest_chain_find(harvest->database, address, NULL, chain, err);
+    return database_end(harvest->database, code, err);
 }
 
 static enum err_code
@@ -427,6 +436,7 @@ rows_each(struct directory_harvest *harvest, const char *address, directory_harv
     if (address)
         database_bind_text(statement, 1, address);
     while ((code = database_step(harvest->database, statement, err)) == ERR_OK) {
+        struct pki_certificates chain = { .list = NULL };
         const struct directory_harvest_row row = {
             .address = text_get(statement, 0),
             .fingerprint = text_get(statement, 1),
@@ -437,9 +447,15 @@ rows_each(struct directory_harvest *harvest, const char *address, directory_harv
             .last_seen = (time_t)sqlite3_column_int64(statement, 5),
             .count = (uint64_t)sqlite3_column_int64(statement, 6),
             .decided_at = (time_t)sqlite3_column_int64(statement, 7),
+            .chain = &chain,
         };
 
-        if ((code = each(context, &row, err)) != ERR_OK)
+        code = directory_harvest_chain_find(harvest->database, row.address, row.fingerprint, &chain,
+                                            err);
+        if (code == ERR_OK)
+            code = each(context, &row, err);
+        pki_certificates_free(&chain);
+        if (code != ERR_OK)
             return code;
     }
     return code == ERR_NOTFOUND ? ERR_OK : code;

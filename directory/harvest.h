@@ -12,6 +12,9 @@
  * one message that verifies, by a CA that we trust, would otherwise read everything that is written
  * to that address from then on.
  *
+ * With a certificate the intermediates are kept over which its path held; they are candidates for
+ * building it again, never anchors.
+ *
  * Capabilities count by the signing time of the message that told them: an older message that is
  * sent again never takes stronger ciphers away.
  *
@@ -33,6 +36,8 @@
 enum {
     DIRECTORY_HARVEST_PER_ADDRESS = 10,
     DIRECTORY_HARVEST_CAPABILITIES = 4096, /* octets of SMIMECapabilities that are kept */
+    DIRECTORY_HARVEST_CHAIN = 10,          /* intermediates of one certificate */
+    DIRECTORY_HARVEST_CHAIN_BYTES = 32 * 1024,
 };
 
 struct directory_harvest;
@@ -61,8 +66,12 @@ enum directory_harvest_state {
 struct directory_harvest_news {
     const char *address;                 /* formatted; the one that the verdict is about */
     struct pki_certificate *certificate; /* good for encryption, and for that address */
-    struct span capabilities;            /* DER of SMIMECapabilities; n 0: none told */
-    time_t signed_at;                    /* signingTime; 0: none, capabilities are not kept */
+    /* The intermediates over which its path held, leaf's issuer first, no root: what must be there
+     * to build it again. NULL or empty: none. More than DIRECTORY_HARVEST_CHAIN in number or octets
+     * are not kept at all, since a part of a path builds nothing. */
+    const struct pki_certificates *chain;
+    struct span capabilities; /* DER of SMIMECapabilities; n 0: none told */
+    time_t signed_at;         /* signingTime; 0: none, capabilities are not kept */
     time_t now;
 };
 
@@ -72,11 +81,12 @@ ERR_CHECKED enum err_code directory_harvest_add(struct directory_harvest *harves
                                                 enum directory_harvest_state *state, bool *is_new,
                                                 struct err *err);
 
-/* The accepted certificates of an address, last seen first, appended to `out`. ERR_NOTFOUND: none.
- * ERR_TEMP: could not ask. */
+/* The accepted certificates of an address, last seen first, appended to `out`; the intermediates
+ * that were kept with them appended to `chain` (NULL: not wanted). ERR_NOTFOUND: none. ERR_TEMP:
+ * could not ask. */
 ERR_CHECKED enum err_code directory_harvest_find(struct directory_harvest *harvest,
                                                  const char *address, struct pki_certificates *out,
-                                                 struct err *err);
+                                                 struct pki_certificates *chain, struct err *err);
 
 /* The newest capabilities, appended to `out`, and when they were told. */
 ERR_CHECKED enum err_code directory_harvest_get_capabilities(struct directory_harvest *harvest,
@@ -92,8 +102,9 @@ struct directory_harvest_row {
     struct span der;
     enum directory_harvest_state state;
     time_t first_seen, last_seen;
-    uint64_t count;    /* messages */
-    time_t decided_at; /* when somebody approved or removed it; 0: nobody did */
+    uint64_t count;                       /* messages */
+    const struct pki_certificates *chain; /* the intermediates that were kept with it */
+    time_t decided_at;                    /* when somebody approved or removed it; 0: nobody did */
 };
 
 /* Rows in the order of their addresses, those of `address` alone where it is not NULL; borrowed for

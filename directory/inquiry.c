@@ -174,11 +174,11 @@ inquiry_ask_files(struct directory_inquiry *inquiry, const struct directory_stor
 static enum err_code
 inquiry_ask_harvest(struct directory_inquiry *inquiry, const char *address, struct err *err)
 {
-    struct pki_certificates found = { .list = NULL };
-    struct offer offer = { .address = address, .untrusted = &found, .source = "harvested" };
+    struct pki_certificates found = { .list = NULL }, chain = { .list = NULL };
+    struct offer offer = { .address = address, .untrusted = &chain, .source = "harvested" };
     size_t first = inquiry->result->count;
     struct err mine = ERR_INIT;
-    enum err_code code = directory_harvest_find(inquiry->harvest, address, &found, &mine);
+    enum err_code code = directory_harvest_find(inquiry->harvest, address, &found, &chain, &mine);
 
     if (code == ERR_NOMEM || code == ERR_BUG) {
         code = err_set(err, code, "%s", mine.text);
@@ -191,6 +191,7 @@ inquiry_ask_harvest(struct directory_inquiry *inquiry, const char *address, stru
         code = inquiry_add(inquiry, &offer, found.list[i], NULL, err);
     inquiry_select(inquiry, first);
     pki_certificates_free(&found);
+    pki_certificates_free(&chain);
     return code;
 }
 

@@ -235,7 +235,7 @@ lookup_holds_harvested(const struct directory_lookup *lookup, const char *addres
     struct pki_certificates found = { .list = NULL };
     struct err ignored = ERR_INIT;
     bool holds = lookup->harvest &&
-                 directory_harvest_find(lookup->harvest, address, &found, &ignored) == ERR_OK;
+                 directory_harvest_find(lookup->harvest, address, &found, NULL, &ignored) == ERR_OK;
 
     pki_certificates_free(&found);
     return holds;

@@ -96,8 +96,9 @@ struct task {
     char id[FLOW_ID_SIZE];
     char address[MIME_ADDRESS_SIZE];
     struct pki_certificate *certificate;
-    bool judged; /* it is the signer's: its path held a moment ago */
-    struct pki_certificates untrusted;
+    bool judged;                       /* it is the signer's: its path held a moment ago */
+    struct pki_certificates untrusted; /* that came along; judged: none */
+    struct pki_certificates chain; /* intermediates to keep; not judged: the signer's, at first */
     struct buf capabilities;
     time_t signed_at;
 };
@@ -107,35 +108,61 @@ task_free(struct task *task)
 {
     pki_certificate_free(&task->certificate);
     pki_certificates_free(&task->untrusted);
+    pki_certificates_free(&task->chain);
     buf_free(&task->capabilities);
     flow_services_free(&task->services);
     free(task->trusts);
     free(task);
 }
 
-/* Does it lead to an anchor of every trust set? Revocation is asked when it is used: nobody waits
- * for the network here. */
+/* Does it lead to an anchor of every trust set, over those certificates? What it went over joins
+ * the chain. Revocation is asked when it is used: nobody waits for the network here. */
 static enum err_code
-task_check(const struct task *task, bool *good, struct err *err)
+task_check_over(const struct task *task, const struct pki_certificates *untrusted,
+                struct pki_certificates *chain, bool *good, struct err *err)
 {
-    *good = task->trust_count > 0;
-    for (size_t i = 0; *good && !task->judged && i < task->trust_count; i++) {
-        struct pki_path_result path = { .count = 0 };
-        enum err_code code =
-            pki_path_check(&(struct pki_path_args){ .trust = task->trusts[i],
-                                                    .leaf = task->certificate,
-                                                    .untrusted = &task->untrusted,
-                                                    .source = "message",
-                                                    .at = clock_now_s(),
-                                                    .revocation.mode = PKI_REVOCATION_OFF },
-                           &path, err);
+    enum err_code code = ERR_OK;
 
+    *good = task->trust_count > 0;
+    for (size_t i = 0; code == ERR_OK && *good && i < task->trust_count; i++) {
+        struct pki_path_result path = { .count = 0 };
+
+        code = pki_path_check(&(struct pki_path_args){ .trust = task->trusts[i],
+                                                       .leaf = task->certificate,
+                                                       .untrusted = untrusted,
+                                                       .source = "message",
+                                                       .at = clock_now_s(),
+                                                       .revocation.mode = PKI_REVOCATION_OFF },
+                              &path, err);
         *good = code == ERR_OK && path.answer.status == PKI_STATUS_OK;
+        for (size_t n = 1; *good && code == ERR_OK && n < path.count; n++) {
+            if (strcmp(path.steps[n].source, "message") == 0)
+                code = pki_certificates_add1_once(chain, path.steps[n].certificate, err);
+        }
         pki_path_result_free(&path);
-        if (code != ERR_OK)
-            return code;
     }
-    return ERR_OK;
+    return code;
+}
+
+/* The way that the signer's path went first: there, revocation was asked too. */
+static enum err_code
+task_check(struct task *task, bool *good, struct err *err)
+{
+    struct pki_certificates other = { .list = NULL };
+    enum err_code code = ERR_OK;
+
+    *good = task->judged;
+    if (!task->judged)
+        code = task_check_over(task, &task->chain, &other, good, err);
+    if (code == ERR_OK && !*good) {
+        pki_certificates_free(&other);
+        code = task_check_over(task, &task->untrusted, &other, good, err);
+    }
+    if (task->judged)
+        return code;
+    pki_certificates_free(&task->chain);
+    task->chain = other;
+    return code;
 }
 
 static enum err_code
@@ -145,6 +172,7 @@ task_write(struct task *task, struct err *err)
     const char *fingerprint = pki_certificate_get(task->certificate)->fingerprint;
     const struct directory_harvest_news news = { .address = task->address,
                                                  .certificate = task->certificate,
+                                                 .chain = &task->chain,
                                                  .capabilities = buf_span(&task->capabilities),
                                                  .signed_at = task->signed_at,
                                                  .now = clock_now_s() };
@@ -267,6 +295,8 @@ task_new(struct flow_message *message, const struct flow_verification_result *re
     for (size_t i = 0; i < inbound->trust_count; i++)
         task->trusts[task->trust_count++] = inbound->trusts[i];
     code = task_load_untrusted(task, &result->smime->certificates, err);
+    for (size_t i = 0; code == ERR_OK && i < result->signer->issuers.count; i++)
+        code = pki_certificates_add1(&task->chain, result->signer->issuers.list[i], err);
     if (code == ERR_OK)
         code = buf_append(&task->capabilities, buf_span(&signer->capabilities), err);
     return code;

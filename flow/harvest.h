@@ -8,6 +8,9 @@
  * judged the signer, carry the address, and be good for encryption. Where somebody prefers a
  * certificate that did not come along, nothing is kept.
  *
+ * With it go the intermediates of the message over which its path held: where no file and no AIA
+ * has them, nobody could build the path again. Not those that did not take part, and never a root.
+ *
  * Nothing is written while the message waits: the milter asks after it has answered, a thread of
  * our own writes. A database that is locked, full or broken costs a log line and what would have
  * been learnt.

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "flow/coding.h"
 #include "flow/lift.h"
@@ -13,6 +14,11 @@ enum { PROTECTED_AT_END = 1000 };
 static const char *const protected_names[FLOW_PROTECTED_FIELDS] = {
     "Subject", "Date", "To", "Cc", "Reply-To", "Comments", "Keywords", "In-Reply-To", "References"
 };
+
+/* RFC 9788 6.1.2: fields that say where an answer goes. */
+static const char *const answer_names[FLOW_PROTECTED_ANSWERS] = { "To", "Cc", "Reply-To",
+                                                                  "Mail-Reply-To",
+                                                                  "Mail-Followup-To" };
 
 static enum err_code
 protected_find_type(const struct mime_header *header, struct mime_parameters **type,
@@ -39,10 +45,9 @@ flow_protected_is_wrapper(const struct mime_header *header, bool *is_wrapper, st
 }
 
 static bool
-protected_is_announced(const struct mime_parameters *type)
+protected_is_whole(const struct mime_parameters *type)
 {
-    return mime_parameter_is(type, "hp", "clear") || mime_parameter_is(type, "hp", "cipher") ||
-           mime_parameter_is(type, "protected-headers", "v1");
+    return mime_parameter_is(type, "hp", "clear") || mime_parameter_is(type, "hp", "cipher");
 }
 
 enum err_code
@@ -52,10 +57,14 @@ flow_protected_load(const struct mime_header *header, bool wrapped, struct flow_
     struct mime_parameters *type = NULL;
     enum err_code code = protected_find_type(header, &type, err);
 
-    *out = (struct flow_protected){ .there = wrapped || (type && protected_is_announced(type)) };
+    *out = (struct flow_protected){ .wrapped = wrapped,
+                                    .whole = wrapped || (type && protected_is_whole(type)) };
+    out->there = out->whole || (type && mime_parameter_is(type, "protected-headers", "v1"));
     mime_parameter_free(&type);
     if (code != ERR_OK || !out->there)
         return code;
+    for (size_t i = 0; i < FLOW_PROTECTED_ANSWERS; i++)
+        out->answers[i] = mime_header_find_count(header, answer_names[i]) > 0;
     code = flow_from_load(header, &out->from, err);
     for (size_t i = 0; code == ERR_OK && i < FLOW_PROTECTED_FIELDS; i++) {
         struct mime_header_field field;
@@ -65,6 +74,13 @@ flow_protected_load(const struct mime_header *header, bool wrapped, struct flow_
             code = flow_lift_format(field.value, FLOW_PROTECTED_LIMIT_VALUE, &out->values[i], err);
     }
     return code;
+}
+
+bool
+flow_protected_is_other(const struct flow_protected *protected, const struct flow_from *from)
+{
+    return protected->there && !protected->wrapped && protected->from.fields > 0 &&
+           (!from->address[0] || strcasecmp(protected->from.address, from->address) != 0);
 }
 
 void
@@ -107,6 +123,36 @@ protected_set(struct flow_edits *edits, const struct mime_header *header, const 
     return code;
 }
 
+/* Fields outside that lead an answer and are not the sender's go: all of them where there is none
+ * inside, all but the first, which takes the place of the one inside, else. */
+static enum err_code
+protected_edit_answers(const struct flow_protected *protected, const struct mime_header *header,
+                       bool restore, struct flow_edits *edits, size_t *differ, struct err *err)
+{
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 0; i < FLOW_PROTECTED_ANSWERS; i++) {
+        size_t count = mime_header_find_count(header, answer_names[i]);
+        size_t keep = protected->answers[i] ? 1 : 0;
+
+        *differ += count > keep;
+        for (; code == ERR_OK && restore && count > keep; count--)
+            code = flow_edits_add(edits, FLOW_EDIT_DELETE_HEADER, answer_names[i], NULL,
+                                  (unsigned)count, err);
+    }
+    return code;
+}
+
+static bool
+protected_leads_answer(const char *name)
+{
+    for (size_t i = 0; i < FLOW_PROTECTED_ANSWERS; i++) {
+        if (strcmp(answer_names[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
 enum err_code
 flow_protected_edits(const struct flow_protected *protected, const struct flow_from *from,
                      const struct mime_header *header, bool restore, struct flow_edits *edits,
@@ -117,11 +163,15 @@ flow_protected_edits(const struct flow_protected *protected, const struct flow_f
     enum err_code code = ERR_OK;
 
     *differ = is_his ? 0 : 1;
+    if (protected->whole)
+        code = protected_edit_answers(protected, header, restore && is_his, edits, differ, err);
     for (size_t i = 0; code == ERR_OK && i < FLOW_PROTECTED_FIELDS; i++) {
         struct mime_header_field field;
         bool same = false;
 
-        if (!protected->values[i] || mime_header_find_count(header, protected_names[i]) > 1)
+        if (!protected->values[i] ||
+            (mime_header_find_count(header, protected_names[i]) > 1 &&
+             !(protected->whole && protected_leads_answer(protected_names[i]))))
             continue;
         if (mime_header_find(header, protected_names[i], 0, &field))
             code = protected_is_same(field.value, protected->values[i], &same, err);

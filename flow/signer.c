@@ -38,6 +38,20 @@ signer_find_budget(const struct signer_round *round, const struct flow_verificat
     return refused ? NULL : round->args->budget;
 }
 
+/* For flow/harvest: what the signer must send along for his path to be built. */
+static enum err_code
+signer_add_issuers(struct flow_verification_signer *signer, struct err *err)
+{
+    enum err_code code = ERR_OK;
+
+    for (size_t i = 1; code == ERR_OK && i < signer->path.count; i++) {
+        if (strcmp(signer->path.steps[i].source, "message") == 0)
+            code = pki_certificates_add1_once(&signer->issuers, signer->path.steps[i].certificate,
+                                              err);
+    }
+    return code;
+}
+
 static enum err_code
 signer_load_path(const struct signer_round *round, struct flow_verification_signer *signer,
                  struct err *err)
@@ -78,6 +92,8 @@ signer_load_path(const struct signer_round *round, struct flow_verification_sign
         code = pki_verdict_check(&path, &signer->path, err);
         if (signer->path.answer.status != PKI_STATUS_OK)
             break;
+        if (code == ERR_OK)
+            code = signer_add_issuers(signer, err);
     }
     return code;
 }
@@ -172,8 +188,10 @@ flow_signer_free(struct flow_verification_result *result)
 {
     size_t i;
 
-    for (i = 0; i < result->count; i++)
+    for (i = 0; i < result->count; i++) {
         pki_path_result_free(&result->signers[i].path);
+        pki_certificates_free(&result->signers[i].issuers);
+    }
     free(result->signers);
     result->signers = NULL;
     result->signer = NULL;
@@ -258,6 +276,7 @@ static const struct {
     { "from-missing", "the message names no sender" },
     { "from-several", "the message names more than one sender" },
     { "from-syntax", "the From field is not one well-formed address" },
+    { "from-differs", "the protected header names another sender than the message" },
     { "not-signed", "the message is not signed" },
     { "encrypted", "the message is encrypted and was not opened" },
     { "not-decrypted", "the message is encrypted and was not decrypted" },

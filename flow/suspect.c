@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "flow/digest.h"
+#include "flow/patience.h"
 #include "flow/poison.h"
 #include "flow/reply.h"
 #include "flow/result.h"
@@ -113,8 +114,12 @@ flow_suspect_check(struct flow_message *message, struct flow_answer *answer)
 void
 flow_suspect_set_failure(struct flow_message *message, const struct err *err, int phase)
 {
-    message->stalled |=
-        phase == FLOW_PHASE_BUILD && err->reason && strcmp(err->reason, "deadline") == 0;
+    bool cut;
+
+    if (phase != FLOW_PHASE_BUILD || !err->reason || strcmp(err->reason, "deadline") != 0)
+        return;
+    (void)flow_patience_find(message, &cut);
+    message->stalled |= !cut;
 }
 
 void

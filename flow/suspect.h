@@ -32,7 +32,8 @@ bool flow_suspect_check(struct flow_message *message, struct flow_answer *answer
 /* Inbound, poisoned and quarantined: the edits, and the outcome. */
 void flow_suspect_finish(struct flow_message *message, struct flow_answer *answer);
 
-/* A failure of ours ends the message: was it that it took too long? `phase` as in flow/reply.h. */
+/* A failure of ours ends the message: was it that it took too long, and had its time? `phase` as in
+ * flow/reply.h. */
 void flow_suspect_set_failure(struct flow_message *message, const struct err *err, int phase);
 
 /* The end of the message, however it ended. */

@@ -569,6 +569,8 @@ flow_verification_finish(struct flow_verification *verification, struct err *err
         code = verification_decide(verification, envelope, err);
     if (code == ERR_OK && verification->layer && verification->result.smime)
         code = flow_verification_finish_layer(verification, err);
+    if (code == ERR_OK && verification->args.depth == 1)
+        flow_verification_compare_from(verification);
     return code;
 }
 

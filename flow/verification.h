@@ -85,7 +85,10 @@ struct flow_verification_signer {
     struct pki_answer algorithm; /* of smime, after allow_weak */
     struct pki_answer leaf;      /* usage, validity, key size */
     struct pki_path_result path; /* of the first trust set that did not hold, else of the last */
-    bool identity;               /* the address of From is in the certificate */
+    /* Intermediates of the message over which the paths went that held, in each trust set; what
+     * files or the network had is not among them. */
+    struct pki_certificates issuers;
+    bool identity; /* the address of From is in the certificate */
     /* RFC 7281 2 properties; "" when there is no certificate. */
     char identifier[MIME_ADDRESS_SIZE]; /* an address of the certificate: that of From where it is
                                            in it */

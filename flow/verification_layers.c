@@ -94,6 +94,22 @@ flow_verification_finish_layer(struct flow_verification *verification, struct er
     return ERR_OK;
 }
 
+/* A protected From that is another's: some programs show that one, and the signer is not he. */
+void
+flow_verification_compare_from(struct flow_verification *verification)
+{
+    const struct flow_protected *protected = flow_verification_protected(verification);
+    const struct flow_verification_result *count = verification->count;
+
+    if (count->verdict.result != POLICY_RESULT_PASS || !protected ||
+        !flow_protected_is_other(protected, &count->from))
+        return;
+    while (&verification->result != count)
+        verification = flow_layer_get(verification->layer);
+    flow_verification_doubt(verification, "from-differs");
+    flow_verification_judge(verification, NULL);
+}
+
 /* ---- the layers --------------------------------------------------------------------------------
  */
 

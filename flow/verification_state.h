@@ -50,4 +50,7 @@ ERR_CHECKED enum err_code flow_verification_open(struct flow_verification *verif
 ERR_CHECKED enum err_code flow_verification_finish_layer(struct flow_verification *verification,
                                                          struct err *err);
 
+/* The message itself, at its end: does the protected header name another sender? */
+void flow_verification_compare_from(struct flow_verification *verification);
+
 #endif

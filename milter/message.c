@@ -8,6 +8,7 @@
 
 #include "flow/arrival.h"
 #include "flow/harvest.h"
+#include "flow/patience.h"
 #include "flow/reply.h"
 #include "milter/edits.h"
 #include "milter/progress.h"
@@ -234,8 +235,10 @@ void
 milter_message_finish(struct milter_message *message, SMFICTX *ctx, struct flow_answer *answer)
 {
     const struct conf_global *global = &message->services->conf->global;
-    int64_t deadline_ms = clock_monotonic_ms() + global->eom_timeout;
-    struct milter_budget_slot slot = { .patience_ms = global->eom_timeout };
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t patience_ms = flow_patience_find(message->flow, NULL);
+    int64_t deadline_ms = now_ms + patience_ms;
+    struct milter_budget_slot slot = { .patience_ms = patience_ms };
     struct milter_edits_args edits = {
         .ctx = ctx, .message = message->flow, .deadline_ms = deadline_ms, .slot = &slot
     };
@@ -251,7 +254,7 @@ milter_message_finish(struct milter_message *message, SMFICTX *ctx, struct flow_
     /* The MTA is kept patient while we wait, too. Whoever waits for a directory holds no slot: the
      * slots are for those who compute. */
     milter_progress_begin(&progress, ctx);
-    flow_message_load(message->flow, deadline_ms, answer);
+    flow_message_load(message->flow, now_ms + global->eom_timeout, answer);
     bool over = answer->kind == FLOW_REFUSE || answer->kind == FLOW_DEFER;
     bool taken = !over && milter_budget_take_slot(&slot, slot_limit(global), deadline_ms);
     if (taken)

@@ -74,7 +74,8 @@ void milter_message_free(struct milter_session *session);
 /* Counts the octets that the message holds; over max_bytes `answer` becomes 451 4.3.2. */
 void milter_message_check_bytes(struct milter_message *message, struct flow_answer *answer);
 
-/* End of message: waits for a slot, finishes the flow, applies the edits; all within eom_timeout.
+/* End of message: waits for a slot, finishes the flow, applies the edits; all within eom_timeout
+ * and what the octets of the message add to it (flow/patience.h).
  */
 void milter_message_finish(struct milter_message *message, SMFICTX *ctx,
                            struct flow_answer *answer);

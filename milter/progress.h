@@ -6,7 +6,7 @@
  * own thread, which is inside finish and writes nothing: begin is called before it, and end waits
  * for a write that is under way, so the two never write at once. smfi_progress itself reads only
  * fields of its context that do not change during a callback. Its packet has five octets and at
- * most 25 of them are sent (eom_timeout is bounded), so the write never fills a socket and the lock
+ * most 32 of them are sent (flow/patience.h), so the write never fills a socket and the lock
  * is never held for long.
  *
  * Threads: any; one lock.

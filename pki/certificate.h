@@ -105,6 +105,9 @@ struct pki_certificates {
 
 ERR_CHECKED enum err_code pki_certificates_add1(struct pki_certificates *certificates,
                                                 struct pki_certificate *one, struct err *err);
+/* The same, unless it is in the list already. */
+ERR_CHECKED enum err_code pki_certificates_add1_once(struct pki_certificates *certificates,
+                                                     struct pki_certificate *one, struct err *err);
 void pki_certificates_free(struct pki_certificates *certificates); /* empties it */
 
 /* Adds every certificate of the bytes: DER, PEM (one or many), PKCS#7 (DER or PEM), a serialized

@@ -40,6 +40,17 @@ pki_certificates_add1(struct pki_certificates *certificates, struct pki_certific
     return ERR_OK;
 }
 
+enum err_code
+pki_certificates_add1_once(struct pki_certificates *certificates, struct pki_certificate *one,
+                           struct err *err)
+{
+    for (size_t i = 0; i < certificates->count; i++) {
+        if (pki_certificate_is(certificates->list[i], one))
+            return ERR_OK;
+    }
+    return pki_certificates_add1(certificates, one, err);
+}
+
 void
 pki_certificates_free(struct pki_certificates *certificates)
 {

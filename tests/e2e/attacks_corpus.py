@@ -45,6 +45,7 @@ TEXTS = {
     "preamble": "there is text before the signed part",
     "unknown-encoding": "the transfer encoding of the message is not known",
     "ambiguous-structure": "mail programs may see another text than the signed one",
+    "from-differs": "the protected header names another sender than the message",
     "ambiguous-header": "mail programs may understand the header differently",
     "ambiguous-encoding": "mail programs may decode the message differently",
 }
@@ -231,6 +232,13 @@ def places(m):
     add("inside", "protected header with another From, outer From another's",
         clear(text, m.object(text=text), sender=b"From: ceo@partner.example\r\n"), "fail", "identity-mismatch",
         identifier="ceo@partner.example")
+    for name, type_, result, reason in (("hp", b'hp="clear"', "neutral", "from-differs"),
+                                        ("the draft", b'protected-headers="v1"', "neutral", "from-differs"),
+                                        ("no announcement", b"charset=us-ascii", "pass", "")):
+        text = b"Content-Type: text/plain; " + type_ + b"\r\nFrom: ceo@partner.example\r\n\r\nHello.\r\n"
+        add("inside", f"the signer's own From outside, another's inside: {name}", clear(text, m.object(text=text)), result, reason)
+    text = b'Content-Type: text/plain; hp="clear"\r\nFrom: Bob <BOB@partner.EXAMPLE>\r\n\r\nHello.\r\n'
+    add("inside", "the same From inside, in other letters", clear(text, m.object(text=text)), "pass")
     text = b"Content-Type: message/rfc822\r\n\r\nFrom: bob@partner.example\r\nSubject: s\r\n\r\nHello.\r\n"
     add("inside", "a whole message inside, outer From another's",
         clear(text, m.object(text=text), sender=b"From: m@evil.test\r\n"), "fail", "identity-mismatch", identifier="m@evil.test")

@@ -2,10 +2,12 @@
 """What mail that verified teaches: its sender's certificate is used for mail to him, and nothing unverified ever is."""
 
 import base64
+import hashlib
 import json
 import pathlib
 import random
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -43,8 +45,11 @@ def from_(address):
 
 
 class Setting:
-    def __init__(self, scratch, rules=RULES):
+    def __init__(self, scratch, rules=RULES, intermediates=True):
         self.ca = ca = Authority(scratch)
+        if not intermediates:
+            for path in ca.intermediates.iterdir():
+                path.unlink()
         self.sub = run("openssl", "x509", "-in", ca.cert, "-outform", "DER").stdout
         self.people = 0
         self.smimed = Smimed(scratch, rules + trust_config(ca))
@@ -57,11 +62,11 @@ class Setting:
         options.setdefault("valid", (now() - (200 - self.people) * DAYS, now() + 300 * DAYS))
         return Person(self.ca.user(address, f"person{self.people}", **options))
 
-    def mail_in(self, person, address=BOB, more=(), certificates=(), text=TEXT, signed_at=None):
+    def mail_in(self, person, address=BOB, more=(), certificates=(), text=TEXT, signed_at=None, sub=True):
         """Through the milter; the word of the verdict."""
         stamp = (signed_at or now()).strftime("%y%m%d%H%M%SZ").encode()
         attributes = person.attributes(TEXT, more=[attribute(5, tlv(0x17, stamp)), *more])
-        der = signed_data([person.der, self.sub, *certificates], [person.info(TEXT, attributes)])
+        der = signed_data([person.der, *([self.sub] if sub else []), *certificates], [person.info(TEXT, attributes)])
         return self.receive(clear(text, der, sender=from_(address)))
 
     def receive(self, message):
@@ -113,6 +118,12 @@ class Setting:
         smimectl("certs", "-c", self.smimed.file, "remove", address, self.rows(address)[0]["fingerprint"])
 
 
+def preference(person):
+    """encryptionKeyPreference (RFC 8551 2.5.3), by issuer and serial."""
+    return tlv(0x30, tlv(6, bytes.fromhex("2a864886f70d010910020b")), tlv(0x31, tlv(0xA0, person.identifier[
+        2 if person.identifier[1] < 128 else 2 + (person.identifier[1] & 127):])))
+
+
 def fingerprint(person):
     return run("openssl", "x509", "-in", person.cert, "-noout", "-fingerprint", "-sha256").stdout.decode().strip() \
         .split("=")[1].replace(":", "").lower()
@@ -147,6 +158,47 @@ def test_a_signed_message_lets_the_next_one_to_its_sender_be_encrypted():
         assert "capabilities were told" in it.ctl("show", BOB), it.ctl("show", BOB)
         assert it.ctl("export", BOB).startswith("-----BEGIN CERTIFICATE-----")
         assert f"harvested the certificate {row['fingerprint'][:16]} of {BOB}" in it.smimed.text()
+
+
+def test_an_intermediate_that_exists_in_the_senders_mail_alone_is_kept_with_his_certificate():
+    with Scratch("harvest") as scratch:
+        it = Setting(scratch, intermediates=False)
+        bob, pair = it.person(), it.person("pair@partner.example", usage="keyEncipherment")
+        other = Authority(scratch, "other")
+        # The certificate alone builds no path, here or outbound.
+        assert it.mail_in(bob, sub=False) == "fail"
+        answer = it.mail_out()
+        assert isinstance(answer, str) and answer.startswith("550"), answer
+        # With it come a root that is no anchor here, a certificate of somebody else, and the anchor itself.
+        strangers = [run("openssl", "x509", "-in", path, "-outform", "DER").stdout
+                     for path in (other.root, other.cert, it.ca.root, it.person("x@partner.example").cert)]
+        assert it.mail_in(bob, certificates=strangers) == "pass"
+        row, = it.wait_rows(1)
+        kept, = row["intermediates"]
+        assert kept["fingerprint"] == hashlib.sha256(it.sub).hexdigest(), row
+        assert it.opens(it.mail_out(), bob), "mail to him is encrypted"
+        assert "with the intermediate CN=ca issuing,O=Test" in it.ctl("show", BOB), it.ctl("show", BOB)
+        # A message without it takes it away no more, and neither does a new start.
+        it.smimed.stop()
+        it.smimed.start()
+        assert it.opens(it.mail_out(), bob)
+        looked = json.loads(smimectl("lookup", "-c", it.smimed.file, "--json", BOB).stdout)
+        assert "harvested" in json.dumps(looked), looked
+        # A certificate beside the signer's: its own path is kept.
+        signer = it.person("pair@partner.example", usage="digitalSignature")
+        assert it.mail_in(signer, "pair@partner.example", [preference(pair)], [pair.der, *strangers]) == "pass"
+        row, = wait_until(lambda: it.rows("pair@partner.example"), 10, "the preferred certificate")
+        assert [one["fingerprint"] for one in row["intermediates"]] == [kept["fingerprint"]], row
+        assert it.opens(it.mail_out("pair@partner.example"), pair)
+        # Kept once for both; and never an anchor: without the root nothing holds any more.
+        handle = sqlite3.connect(it.database)
+        assert handle.execute("SELECT count(*) FROM issuer").fetchone() == (1,)
+        handle.close()
+        shutil.copy(other.root, it.ca.anchors)
+        (it.ca.anchors / it.ca.root.name).write_bytes(other.root.read_bytes())
+        assert smimectl("reload", "-c", it.smimed.file).returncode == 0
+        answer = it.mail_out()
+        assert isinstance(answer, str) and answer.startswith("550"), answer
 
 
 def test_a_change_of_keys_is_held_approved_and_what_is_removed_stays_away():
@@ -196,10 +248,6 @@ def test_nothing_unverified_teaches_anything():
         signer_only = it.person("signer@partner.example", usage="digitalSignature")
         it.ca.revoke(revoked.cert)
         assert smimectl("reload", "-c", it.smimed.file).returncode == 0
-
-        def preference(person):
-            return tlv(0x30, tlv(6, bytes.fromhex("2a864886f70d010910020b")), tlv(0x31, tlv(0xA0, person.identifier[
-                2 if person.identifier[1] < 128 else 2 + (person.identifier[1] & 127):])))
 
         signer = "signer@partner.example"
         cases = {
@@ -295,11 +343,11 @@ def test_an_old_database_is_brought_forward_and_a_newer_one_refused():
         it.smimed.stop()
         handle = sqlite3.connect(it.database)
         version, = handle.execute("PRAGMA user_version").fetchone()
-        assert version == 2, version
+        assert version == 3, version
         handle.execute("PRAGMA user_version = 99")
         handle.commit()
         handle.close()
-        wanted = "harvest.db was written by a newer smimed (schema 99, this one knows 2): install that one, or move the file away"
+        wanted = "harvest.db was written by a newer smimed (schema 99, this one knows 3): install that one, or move the file away"
         refused = subprocess.run([SMIMED, "-f", "-c", it.smimed.file], capture_output=True, timeout=60)
         assert refused.returncode != 0 and wanted in (refused.stderr + refused.stdout).decode(), refused
         assert wanted in it.ctl("list", code=1)
@@ -324,10 +372,11 @@ def good_and_bad(it, count):
 def test_killed_two_hundred_times_in_the_middle_of_harvests():
     rounds = 200
     with Scratch("harvest") as scratch:
-        it = Setting(scratch, "harvest_change = accept\n" + RULES)
+        it = Setting(scratch, "harvest_change = accept\n" + RULES, intermediates=False)
+        sub = hashlib.sha256(it.sub).hexdigest()
         good, bad, known = good_and_bad(it, 12)
         chance = random.Random(6)
-        stored = kept = 0
+        stored = kept = chained = 0
 
         def traffic(messages, stop):
             try:
@@ -359,14 +408,18 @@ def test_killed_two_hundred_times_in_the_middle_of_harvests():
                 if handle.execute("PRAGMA user_version").fetchone()[0]:
                     found = {row[0] for row in handle.execute("SELECT fingerprint FROM certificate")}
                     assert found <= known, f"round {number}: {found - known}"
+                    links = handle.execute("SELECT fingerprint, issuer FROM chain").fetchall()
+                    assert {leaf for leaf, _ in links} <= found and {issuer for _, issuer in links} <= {sub}, f"{number}: {links}"
+                    assert {row[0] for row in handle.execute("SELECT fingerprint FROM issuer")} == {i for _, i in links}, number
+                    chained += len(links)
                     stored, kept = max(stored, len(found)), kept + len(found)
                 handle.close()
                 if number % 5 == 4:
                     for path in it.database.parent.glob("harvest.db*"):
                         path.unlink()
             it.smimed.start()
-        print(f"# {rounds} kills; {kept} certificates were seen after them, {stored} at most")
-        assert kept > rounds and not it.ctl("list").count("bad")
+        print(f"# {rounds} kills; {kept} certificates were seen after them, {stored} at most; {chained} intermediates")
+        assert kept > rounds and chained == kept and not it.ctl("list").count("bad")
 
 
 if __name__ == "__main__":

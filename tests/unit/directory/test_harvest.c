@@ -120,7 +120,7 @@ found(struct directory_harvest *harvest, const char *address, struct pki_certifi
 {
     struct pki_certificates list = { .limit = 0 };
     struct err err = ERR_INIT;
-    enum err_code code = directory_harvest_find(harvest, address, &list, &err);
+    enum err_code code = directory_harvest_find(harvest, address, &list, NULL, &err);
     size_t count = list.count;
 
     assert_int_equal(code, count > 0 ? ERR_OK : ERR_NOTFOUND);
@@ -337,7 +337,7 @@ asking_makes_no_file(void **state)
     assert_int_equal(
         directory_harvest_open(&(struct directory_harvest_args){ .path = path }, &reader, &err),
         ERR_OK);
-    assert_int_equal(directory_harvest_find(reader, bob, &list, &err), ERR_NOTFOUND);
+    assert_int_equal(directory_harvest_find(reader, bob, &list, NULL, &err), ERR_NOTFOUND);
     assert_int_equal(directory_harvest_each(reader, NULL, count_row, &count, &err), ERR_OK);
     err_reset(&err);
     assert_int_equal(
@@ -388,6 +388,153 @@ run_sql(const char *sql)
     sqlite3_close(handle);
 }
 
+/* ---- intermediates -----------------------------------------------------------------------------
+ */
+
+static struct pki_certificate *
+made_ca(const char *cn)
+{
+    struct testca sub;
+    struct pki_certificate *certificate;
+
+    testca_init_below(&sub, &ca, cn, NULL);
+    certificate = testca_certificate(sub.x509);
+    testca_free(&sub);
+    return certificate;
+}
+
+static enum directory_harvest_state
+added_with(struct directory_harvest *harvest, const char *address,
+           struct pki_certificate *certificate, struct pki_certificate **chain, size_t count)
+{
+    const struct pki_certificates list = { .list = chain, .count = count };
+    const struct directory_harvest_news news = {
+        .address = address, .certificate = certificate, .chain = &list, .now = NOW
+    };
+    enum directory_harvest_state state;
+    bool is_new;
+    struct err err = ERR_INIT;
+
+    if (directory_harvest_add(harvest, &news, &state, &is_new, &err) != ERR_OK)
+        fail_msg("%s", err.text);
+    return state;
+}
+
+/* The intermediates that come back for an address are those, in any order. */
+static void
+assert_chain(struct directory_harvest *harvest, const char *address, size_t count,
+             struct pki_certificate *one)
+{
+    struct pki_certificates list = { .limit = 0 }, chain = { .limit = 0 };
+    struct err err = ERR_INIT;
+    bool there = !one;
+
+    assert_int_equal(directory_harvest_find(harvest, address, &list, &chain, &err), ERR_OK);
+    assert_int_equal(chain.count, count);
+    for (size_t i = 0; i < chain.count; i++)
+        there |= pki_certificate_is(chain.list[i], one);
+    assert_true(there);
+    pki_certificates_free(&list);
+    pki_certificates_free(&chain);
+}
+
+static int64_t
+counted(const char *sql)
+{
+    sqlite3 *handle = NULL;
+    sqlite3_stmt *statement = NULL;
+    int64_t count;
+
+    assert_int_equal(sqlite3_open(path, &handle), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(handle, sql, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    count = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(handle);
+    return count;
+}
+
+static void
+intermediates_are_kept_with_what_they_came_with(void **state)
+{
+    struct directory_harvest *harvest = opened(DIRECTORY_HARVEST_HOLD, 0);
+    struct pki_certificate *a = made(0), *b = made(1);
+    struct pki_certificate *subs[] = { made_ca("sub one"), made_ca("sub two") };
+    struct err err = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(added_with(harvest, bob, a, subs, 1), DIRECTORY_HARVEST_ACCEPTED);
+    assert_chain(harvest, bob, 1, subs[0]);
+    /* A message that brings none takes none away; one that brings others has the newer word. */
+    (void)added(harvest, a, NOW + 1);
+    assert_chain(harvest, bob, 1, subs[0]);
+    (void)added_with(harvest, bob, a, subs, 2);
+    assert_chain(harvest, bob, 2, subs[1]);
+    (void)added_with(harvest, bob, a, subs, 1);
+    assert_chain(harvest, bob, 1, subs[0]);
+    assert_int_equal(counted("SELECT count(*) FROM issuer"), 1);
+    /* What is held gives nothing before it is approved. */
+    assert_int_equal(added_with(harvest, bob, b, subs + 1, 1), DIRECTORY_HARVEST_HELD);
+    assert_chain(harvest, bob, 1, subs[0]);
+    assert_int_equal(directory_harvest_set(harvest, bob, pki_certificate_get(b)->fingerprint,
+                                           DIRECTORY_HARVEST_ACCEPTED, &err),
+                     ERR_OK);
+    assert_chain(harvest, bob, 2, subs[1]);
+    directory_harvest_close(&harvest);
+    harvest = opened(DIRECTORY_HARVEST_HOLD, 0);
+    assert_chain(harvest, bob, 2, subs[1]);
+    directory_harvest_close(&harvest);
+    for (size_t i = 0; i < 2; i++)
+        pki_certificate_free(&subs[i]);
+    pki_certificate_free(&a);
+    pki_certificate_free(&b);
+}
+
+static void
+more_intermediates_than_a_path_has_are_not_kept(void **state)
+{
+    struct directory_harvest *harvest = opened(DIRECTORY_HARVEST_HOLD, 0);
+    struct pki_certificate *a = made(0), *sub = made_ca("sub"), *many[DIRECTORY_HARVEST_CHAIN + 1];
+
+    (void)state;
+    for (size_t i = 0; i < DIRECTORY_HARVEST_CHAIN + 1; i++)
+        many[i] = sub;
+    (void)added_with(harvest, bob, a, many, DIRECTORY_HARVEST_CHAIN + 1);
+    assert_chain(harvest, bob, 0, NULL);
+    directory_harvest_close(&harvest);
+    pki_certificate_free(&sub);
+    pki_certificate_free(&a);
+}
+
+/* An issuer is there once, however many leaves it has, and goes with the last of them. */
+static void
+intermediates_go_with_the_last_certificate_that_needs_them(void **state)
+{
+    struct directory_harvest *harvest = opened(DIRECTORY_HARVEST_ACCEPT, 10);
+    struct pki_certificate *a = made(0);
+    struct pki_certificate *subs[] = { made_ca("sub one"), made_ca("sub two") };
+    char address[64];
+
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        snprintf(address, sizeof address, "p%d@x.example", i);
+        (void)added_with(harvest, address, a, subs, 1);
+    }
+    assert_int_equal(counted("SELECT count(*) FROM issuer"), 1);
+    for (int i = 0; i < 50; i++) {
+        snprintf(address, sizeof address, "q%d@x.example", i);
+        (void)added_with(harvest, address, a, subs + 1, 1);
+        assert_int_equal(counted("SELECT count(*) FROM chain"),
+                         counted("SELECT count(*) FROM certificate"));
+    }
+    assert_int_equal(counted("SELECT count(*) FROM issuer"), 1);
+    assert_chain(harvest, "q49@x.example", 1, subs[1]);
+    directory_harvest_close(&harvest);
+    for (size_t i = 0; i < 2; i++)
+        pki_certificate_free(&subs[i]);
+    pki_certificate_free(&a);
+}
+
 /* What the first version wrote is there in the next one; what the next one writes is refused by an
  * older one, here by raising the version beyond ours. */
 static void
@@ -424,17 +571,18 @@ the_first_schema_is_brought_forward_and_a_newer_one_refused(void **state)
 
     harvest = opened(DIRECTORY_HARVEST_HOLD, 0);
     assert_int_equal(found(harvest, bob, a), 1);
+    assert_chain(harvest, bob, 0, NULL);
     assert_int_equal(directory_harvest_set(harvest, bob, pki_certificate_get(a)->fingerprint,
                                            DIRECTORY_HARVEST_REMOVED, &err),
                      ERR_OK);
     directory_harvest_close(&harvest);
 
-    run_sql("PRAGMA user_version = 3");
+    run_sql("PRAGMA user_version = 4");
     assert_int_equal(
         directory_harvest_open(&(struct directory_harvest_args){ .path = path }, &harvest, &err),
         ERR_PERM);
     assert_string_equal(err.reason, "database-newer");
-    assert_non_null(strstr(err.text, "newer smimed (schema 3, this one knows 2)"));
+    assert_non_null(strstr(err.text, "newer smimed (schema 4, this one knows 3)"));
     assert_null(harvest);
     pki_certificate_free(&a);
 }
@@ -497,6 +645,10 @@ main(void)
                                   file_remove),
         cmocka_unit_test_teardown(asking_makes_no_file, file_remove),
         cmocka_unit_test_teardown(what_was_removed_is_the_last_to_make_room, file_remove),
+        cmocka_unit_test_teardown(intermediates_are_kept_with_what_they_came_with, file_remove),
+        cmocka_unit_test_teardown(more_intermediates_than_a_path_has_are_not_kept, file_remove),
+        cmocka_unit_test_teardown(intermediates_go_with_the_last_certificate_that_needs_them,
+                                  file_remove),
         cmocka_unit_test_teardown(the_first_schema_is_brought_forward_and_a_newer_one_refused,
                                   file_remove),
         cmocka_unit_test_teardown(a_kill_leaves_the_database_whole, file_remove),

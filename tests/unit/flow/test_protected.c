@@ -55,7 +55,8 @@ static const char sign[] = "-sign -signer bob.pem -inkey bob.pem -certfile sub.p
 static const char encrypt[] = "-encrypt -aes-256-gcm -recip alice.pem";
 static const char outside[] = "From: Bob <bob@example.net>\r\nTo: alice@example.org\r\n"
                               "Subject: [...]\r\n";
-static const char inside[] = "From: Bob <bob@example.net>\r\nSubject: the\r\n real one\r\n"
+static const char inside[] = "From: Bob <bob@example.net>\r\nTo: alice@example.org\r\n"
+                             "Subject: the\r\n real one\r\nHP-Outer: Subject: [...]\r\n"
                              "Cc: carol@example.net\r\nReceived: never\r\n"
                              "Content-Type: text/plain; hp=\"cipher\"\r\n\r\ntext\r\n";
 
@@ -70,16 +71,58 @@ protected_fields_take_the_place_of_those_outside(void **state)
     for (size_t i = 0; i < 2; i++) {
         deliver(commands[i], inside, outside, &delivery);
         const char *message = buf_str(&delivery.message);
-        if (!strstr(message, "\r\nSubject: the\r\n real one\r\n") || strstr(message, "[...]") ||
+        if (!strstr(message, "\r\nSubject: the\r\n real one\r\n") ||
+            strstr(message, "\r\nSubject: [...]") ||
             !strstr(message, "\r\nTo: alice@example.org\r\n") ||
             !strstr(message, "\r\nCc: carol@example.net\r\n"))
             fail_msg("%.900s\n%s", message, delivery.explain);
+        if (commands[i] == encrypt)
+            assert_null(strstr(message, "HP-Outer"));
         assert_null(strstr(delivery.envelope, "carol"));
         delivery_free(&delivery);
     }
     world_configure(&world, ignore);
     deliver(sign, inside, outside, &delivery);
     assert_non_null(strstr(buf_str(&delivery.message), "Subject: [...]"));
+    delivery_free(&delivery);
+}
+
+/* Somebody has a copy of what bob wrote to alice, and sends it to her again with ways for her
+ * answer to reach him (RFC 9788 6.1.2). */
+static void
+ways_for_an_answer_that_the_sender_did_not_protect_are_taken_away(void **state)
+{
+    static const char again[] =
+        "From: Bob <bob@example.net>\r\nTo: alice@example.org\r\nReply-To: m@evil.test\r\n"
+        "Cc: m@evil.test\r\nTo: m@evil.test\r\nCc: m@evil.test, alice@example.org\r\n"
+        "Mail-Followup-To: m@evil.test\r\nSubject: [...]\r\nList-Id: <l.example.net>\r\n";
+    static const char clear[] = "From: bob@example.net\r\nTo: alice@example.org\r\n"
+                                "Content-Type: text/plain; hp=\"clear\"\r\n\r\ntext\r\n";
+    static const char draft[] =
+        "Subject: the real one\r\n"
+        "Content-Type: text/plain; protected-headers=\"v1\"\r\n\r\ntext\r\n";
+    struct delivery delivery;
+
+    (void)state;
+    world_configure(&world, restore);
+    for (size_t i = 0; i < 2; i++) {
+        deliver(i == 0 ? encrypt : sign, i == 0 ? inside : clear, again, &delivery);
+        const char *message = buf_str(&delivery.message);
+        if (strstr(message, "evil") || !strstr(message, "\r\nTo: alice@example.org\r\n") ||
+            !strstr(message, "List-Id") ||
+            (strstr(message, "\r\nCc: carol@example.net\r\n") != NULL) != (i == 0))
+            fail_msg("%.900s\n%s", message, delivery.explain);
+        delivery_free(&delivery);
+    }
+    /* The draft repeats what its sender liked: nothing is known of the others. */
+    deliver(encrypt, draft, again, &delivery);
+    assert_non_null(strstr(buf_str(&delivery.message), "Reply-To: m@evil.test"));
+    assert_non_null(strstr(buf_str(&delivery.message), "the real one"));
+    delivery_free(&delivery);
+    /* Without the rule the header stays as it is. */
+    world_configure(&world, ignore);
+    deliver(encrypt, inside, again, &delivery);
+    assert_non_null(strstr(buf_str(&delivery.message), "Reply-To: m@evil.test"));
     delivery_free(&delivery);
 }
 
@@ -120,7 +163,7 @@ protected_fields_of_another_sender_or_a_bad_signature_are_not_believed(void **st
     (void)state;
     world_configure(&world, restore);
     deliver(sign, other, outside, &delivery);
-    assert_non_null(strstr(buf_str(&delivery.message), "smime=pass"));
+    assert_non_null(strstr(buf_str(&delivery.message), "smime=neutral (from-differs"));
     assert_non_null(strstr(buf_str(&delivery.message), "Subject: [...]"));
     delivery_free(&delivery);
     /* Signed by frank, who is revoked. */
@@ -155,6 +198,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(protected_fields_take_the_place_of_those_outside),
+        cmocka_unit_test(ways_for_an_answer_that_the_sender_did_not_protect_are_taken_away),
         cmocka_unit_test(protected_fields_of_a_wrapped_message_are_read),
         cmocka_unit_test(protected_fields_without_the_announcement_are_none),
         cmocka_unit_test(protected_fields_of_another_sender_or_a_bad_signature_are_not_believed),

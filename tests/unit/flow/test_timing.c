@@ -1,7 +1,9 @@
 /*
  * All failures of decryption look alike: the answer and the edits octet by octet, and the time that
  * flow_message_finish takes, which is what the milter waits for. Times are compared among messages
- * of one form, CBC or GCM: which one it is, the sender chose himself, and it is no secret of ours.
+ * of one form, CBC, GCM, or CBC with a signature inside: which one it is, the sender chose himself,
+ * and it is no secret of ours. Who changes octets of somebody's message must not learn from the
+ * signature inside whether the padding was right.
  *
  * Messages of every class take turns in an order that is drawn anew for each round. From the times
  * of a pair of classes, processor time of the thread and wall time alike, the tenth that is slowest
@@ -17,7 +19,7 @@
 #include "flow/state.h"
 #include "tests/unit/flow/world.h"
 
-enum { CLASSES = 13, TEXT_OCTETS = 3000, ROUNDS = 150, WARM_UP = 20 };
+enum { CLASSES = 16, TEXT_OCTETS = 3000, ROUNDS = 150, WARM_UP = 20 };
 static const double t_bound = 4.5, share_bound = 1.25;
 
 static struct world world;
@@ -27,10 +29,10 @@ struct kind {
     const char *name;
     char *header, *body;
     bool spent; /* the rate of the client is used up before each */
-    bool gcm;   /* AuthEnvelopedData */
+    enum { CBC, GCM, CBC_SIGNED } form;
     double *cpu, *wall;
 };
-static struct kind kinds[CLASSES];
+static struct kind kinds[CLASSES + 1]; /* the last one fails in nothing */
 static size_t kind_count;
 
 /* ---- messages ----------------------------------------------------------------------------------
@@ -53,9 +55,9 @@ add_kind(const char *name, const unsigned char *der, size_t n, bool spent)
 }
 
 static unsigned char *
-encrypt(const char *options, size_t *n)
+encrypt(const char *file, const char *options, size_t *n)
 {
-    if (!world_run(&world, "openssl cms -encrypt -binary -in text -outform DER -out der %s",
+    if (!world_run(&world, "openssl cms -encrypt -binary -in %s -outform DER -out der %s", file,
                    options))
         fail_msg("%s", world_read(&world, "log", NULL));
     return (unsigned char *)world_read(&world, "der", n);
@@ -93,7 +95,7 @@ static void
 make_gcm_kinds(void)
 {
     size_t first = kind_count, n;
-    unsigned char *der = encrypt("-aes-256-gcm alice.pem", &n), *key;
+    unsigned char *der = encrypt("text", "-aes-256-gcm alice.pem", &n), *key;
 
     der[n - 1] ^= 1;
     add_kind("bad GCM tag", der, n, false);
@@ -104,11 +106,38 @@ make_gcm_kinds(void)
     memset(key, 0x3c, 256);
     add_kind("bad RSA padding, GCM", der, n, false);
     free(der);
-    der = encrypt("-aes-256-gcm bob.pem", &n);
+    der = encrypt("text", "-aes-256-gcm bob.pem", &n);
     add_kind("no RecipientInfo, GCM", der, n, false);
     free(der);
     for (size_t i = first; i < kind_count; i++)
-        kinds[i].gcm = true;
+        kinds[i].form = GCM;
+}
+
+/* The signature is bob's, whom we trust; what is changed is one word of what he signed. */
+static void
+make_signed_kinds(void)
+{
+    size_t first = kind_count, n;
+    unsigned char *der;
+
+    if (!world_run(&world,
+                   "openssl cms -sign -binary -in text -signer bob.pem -inkey bob.pem "
+                   "-certfile sub.pem -out signed && "
+                   "sed 's/lazy dog/lazy cat/' signed > changed && ! cmp -s signed changed"))
+        fail_msg("%s", world_read(&world, "log", NULL));
+    der = encrypt("changed", "-aes256 alice.pem", &n);
+    add_kind("wrong signature inside", der, n, false);
+    der[n - 17] ^= 0x80;
+    add_kind("wrong signature, padding", der, n, false);
+    free(der);
+    der = encrypt("signed", "-aes256 alice.pem", &n);
+    der[n - 17] ^= 0x80;
+    add_kind("good signature, padding", der, n, false);
+    der[n - 17] ^= 0x80;
+    add_kind("nothing is wrong", der, n, false);
+    free(der);
+    for (size_t i = first; i < kind_count; i++)
+        kinds[i].form = CBC_SIGNED;
 }
 
 static void
@@ -119,7 +148,7 @@ make_kinds(void)
     size_t n;
 
     /* The key of the content is what is wrong. */
-    der = encrypt("-aes256 alice.pem", &n);
+    der = encrypt("text", "-aes256 alice.pem", &n);
     key = find_key(der, n);
     wrap(twin.key, 32, key);
     add_kind("wrong key", der, n, false);
@@ -129,7 +158,7 @@ make_kinds(void)
     add_kind("bad RSA padding", der, n, false);
     free(der);
     /* The content */
-    der = encrypt("-aes256 alice.pem", &n);
+    der = encrypt("text", "-aes256 alice.pem", &n);
     add_kind("rate-limited", der, n, true);
     der[n - 17] ^= 0x80;
     add_kind("bad CBC padding", der, n, false);
@@ -140,14 +169,15 @@ make_kinds(void)
     key[8] = 0x7f;
     add_kind("unknown algorithm", der, n, false);
     free(der);
-    der = encrypt("-camellia256 alice.pem", &n);
+    der = encrypt("text", "-camellia256 alice.pem", &n);
     add_kind("unsupported algorithm", der, n, false);
     free(der);
-    der = encrypt("-aes256 bob.pem", &n);
+    der = encrypt("text", "-aes256 bob.pem", &n);
     add_kind("no RecipientInfo", der, n, false);
     free(der);
     make_gcm_kinds();
-    assert_int_equal(kind_count, CLASSES);
+    make_signed_kinds();
+    assert_int_equal(kind_count, CLASSES + 1);
 }
 
 static int
@@ -373,7 +403,7 @@ compare(size_t n)
         for (size_t j = i + 1; j < CLASSES; j++) {
             double cpu, wall;
 
-            if (kinds[i].gcm != kinds[j].gcm)
+            if (kinds[i].form != kinds[j].form)
                 continue;
             cpu = welch(kinds[i].cpu, kinds[j].cpu, n);
             wall = welch(kinds[i].wall, kinds[j].wall, n);
@@ -390,7 +420,7 @@ compare(size_t n)
 static void
 failures_of_decryption_are_alike_in_answer_and_time(void **state)
 {
-    static struct world_header headers[CLASSES];
+    static struct world_header headers[CLASSES + 1];
     struct told first, told;
     size_t n = rounds_asked_for() ? rounds_asked_for() : ROUNDS, order[CLASSES];
     double cpu, wall;
@@ -405,6 +435,9 @@ failures_of_decryption_are_alike_in_answer_and_time(void **state)
             measure(&kinds[i], &headers[i], &cpu, &wall, i == 0 ? &first : &told);
     }
     assert_non_null(strstr(first.edits, "not-decrypted"));
+    world_parse_header(kinds[CLASSES].header, &headers[CLASSES]);
+    measure(&kinds[CLASSES], &headers[CLASSES], &cpu, &wall, &told);
+    assert_non_null(strstr(told.edits, "smime=pass"));
     for (size_t round = 0; round < n; round++) {
         shuffle(order);
         for (size_t i = 0; i < CLASSES; i++) {
@@ -417,7 +450,7 @@ failures_of_decryption_are_alike_in_answer_and_time(void **state)
         }
     }
     assert_int_equal(compare(n), 0);
-    for (size_t i = 0; i < CLASSES; i++) {
+    for (size_t i = 0; i <= CLASSES; i++) {
         for (size_t j = 0; j < headers[i].count; j++) {
             free(headers[i].list[j].name);
             free(headers[i].list[j].value);
