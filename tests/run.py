@@ -27,7 +27,8 @@ UNTHREADED = ("conf", "mime", "policy", "smime")
 PLAIN = ("e2e/test_copies_crash",)
 # A tenth to a third of their time is work; the rest they wait for intervals, time-outs and Postfix.
 WAITING = ("e2e/test_mime_corpus", "e2e/test_notices", "e2e/test_copies", "e2e/test_ldap", "e2e/test_doctor", "e2e/test_rcpt",
-           "unit/pki/test_refresh", "unit/pki/test_evidence_shared", "unit/directory/test_ldap", "unit/cache/test_sentinel")
+           "unit/pki/test_refresh", "unit/pki/test_evidence_shared", "unit/pki/test_evidence_poison",
+           "unit/directory/test_ldap_failure", "unit/cache/test_sentinel")
 # What takes longest comes first, so that nothing long is left for one worker at the end.
 LONG = ("e2e/test_decrypt", "e2e/test_groups", "e2e/test_differential", "e2e/test_memory", "e2e/test_harvest", "e2e/test_outbound",
         "e2e/test_explain", "e2e/test_identity", "e2e/test_rules", "e2e/test_efail", "e2e/test_attack_corpus", "e2e/test_milter",
