@@ -159,7 +159,7 @@ def test_a_change_of_keys_is_held_approved_and_what_is_removed_stays_away():
         assert it.mail_in(two) == "pass"
         rows = {row["fingerprint"]: row for row in it.wait_rows(2)}
         assert rows[fingerprint(one)]["state"] == "accepted" and rows[fingerprint(two)]["state"] == "held", rows
-        assert "is held; smimectl certs approve" in it.smimed.text()
+        wait_until(lambda: "is held; smimectl certs approve" in it.smimed.text(), 10, "its line, written after the row")
         assert it.opens(it.mail_out(), one), "the known key"
         assert "accepted" in it.ctl("approve", BOB, fingerprint(two)[:12].upper())
         wait_until(lambda: it.opens(it.mail_out(), two), 90, "mail to the approved key")
