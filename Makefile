@@ -142,7 +142,11 @@ check: ## install what is missing, build, run every test; PARTS="checks unit sce
 		/usr/bin/python3 tests/run.py $(BUILD) $(PARTS)
 
 .PHONY: test-programs
-test-programs: $(BUILD)/tests/checks/print_conf $(patsubst %.c,$(BUILD)/%,$(unit_sources)) $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%-replay,$(wildcard tests/fuzz/fuzz_*.c))
+# The replays of the fuzz targets are for the checks; of the folders with one thread the thread sanitizer runs nothing (tests/run.py).
+replays := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%-replay,$(wildcard tests/fuzz/fuzz_*.c))
+unthreaded := $(if $(filter thread,$(SAN)),$(foreach f,conf mime policy smime,tests/unit/$(f)/%))
+test-programs: $(BUILD)/tests/checks/print_conf $(patsubst %.c,$(BUILD)/%,$(filter-out $(unthreaded),$(unit_sources))) \
+	$(if $(PARTS),$(if $(filter checks,$(PARTS)),$(replays)),$(replays))
 
 # What comes from the parameter table: conf/smimed.conf and docs/smimed.conf.5.
 $(BUILD)/tests/checks/print_conf: $(BUILD)/tests/checks/print_conf.o $(BUILD)/conf.a $(BUILD)/util.a

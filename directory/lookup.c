@@ -202,6 +202,19 @@ directory_lookup_result_free(struct directory_lookup_result *result)
     *result = (struct directory_lookup_result){ .list = NULL };
 }
 
+/* What one directory answered. ERR_NOTFOUND: the next one is asked, and `temp` keeps it if this one
+ * could not be. Everything else is the answer. */
+static enum err_code
+lookup_go_on(enum err_code code, const struct err *mine, struct err *temp, struct err *err)
+{
+    if (code == ERR_OK || code == ERR_NOTFOUND)
+        return code;
+    if (code != ERR_TEMP)
+        return err_set_reason(err, code, mine->reason, "%s", mine->text);
+    (void)err_set(temp, code, "%s", mine->text);
+    return ERR_NOTFOUND;
+}
+
 enum err_code
 directory_lookup_person(struct directory_lookup *lookup, const char *address, const char *login,
                         int64_t deadline_ms, struct directory_entry **out, struct err *err)
@@ -216,12 +229,9 @@ directory_lookup_person(struct directory_lookup *lookup, const char *address, co
                 ? directory_find_login(lookup->directories[i], login, deadline_ms, out, &mine)
                 : directory_find_address(lookup->directories[i], address, deadline_ms, out, &mine);
 
-        if (code == ERR_OK)
-            return ERR_OK;
-        if (code == ERR_TEMP)
-            err_set(&temp, code, "%s", mine.text);
-        else if (code != ERR_NOTFOUND)
-            return err_set_reason(err, code, mine.reason, "%s", mine.text);
+        code = lookup_go_on(code, &mine, &temp, err);
+        if (code != ERR_NOTFOUND)
+            return code;
     }
     if (temp.code != ERR_OK)
         return err_set_reason(err, ERR_TEMP, "directory-unreachable", "%s", temp.text);
@@ -375,12 +385,9 @@ directory_lookup_get_url(struct directory_lookup *lookup, struct span url, int64
         enum err_code code =
             directory_get_url(lookup->directories[i], url, deadline_ms, out, &mine);
 
-        if (code == ERR_OK)
-            return ERR_OK;
-        if (code == ERR_TEMP)
-            err_set(&temp, code, "%s", mine.text);
-        else if (code != ERR_NOTFOUND)
-            return err_set_reason(err, code, mine.reason, "%s", mine.text);
+        code = lookup_go_on(code, &mine, &temp, err);
+        if (code != ERR_NOTFOUND)
+            return code;
     }
     if (temp.code != ERR_OK)
         return err_set_reason(err, ERR_TEMP, "directory-unreachable", "%s", temp.text);
@@ -406,12 +413,9 @@ directory_lookup_send_as(struct directory_lookup *lookup, const struct directory
         enum err_code code =
             directory_find_send_as(lookup->directories[i], person, address, deadline_ms, &mine);
 
-        if (code == ERR_OK)
-            return ERR_OK;
-        if (code == ERR_TEMP)
-            err_set(&temp, code, "%s", mine.text);
-        else if (code != ERR_NOTFOUND)
-            return err_set_reason(err, code, mine.reason, "%s", mine.text);
+        code = lookup_go_on(code, &mine, &temp, err);
+        if (code != ERR_NOTFOUND)
+            return code;
     }
     if (temp.code != ERR_OK)
         return err_set_reason(err, ERR_TEMP, "directory-unreachable", "%s", temp.text);

@@ -110,8 +110,8 @@ milter_budget_release_message(enum milter_result result)
     pthread_mutex_unlock(&lock);
 }
 
-bool
-milter_budget_set_bytes(uint64_t *held, uint64_t now, uint64_t limit_bytes)
+static bool
+set_bytes(uint64_t *held, uint64_t now, uint64_t limit_bytes, bool to_end)
 {
     pthread_mutex_lock(&lock);
     bool more = now > *held;
@@ -119,9 +119,21 @@ milter_budget_set_bytes(uint64_t *held, uint64_t now, uint64_t limit_bytes)
     *held = now;
     if (now_held.bytes > now_held.bytes_peak)
         now_held.bytes_peak = now_held.bytes;
-    bool fits = !more || now_held.bytes <= limit_bytes;
+    bool fits = !more || now_held.bytes <= limit_bytes || (to_end && now_held.bytes == now);
     pthread_mutex_unlock(&lock);
     return fits;
+}
+
+bool
+milter_budget_set_bytes(uint64_t *held, uint64_t now, uint64_t limit_bytes)
+{
+    return set_bytes(held, now, limit_bytes, false);
+}
+
+bool
+milter_budget_set_bytes_to_end(uint64_t *held, uint64_t now, uint64_t limit_bytes)
+{
+    return set_bytes(held, now, limit_bytes, true);
 }
 
 /* Slots whose holder moves; the caller holds the lock. */

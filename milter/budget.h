@@ -60,6 +60,11 @@ void milter_budget_release_message(enum milter_result result);
  * messages together hold more than `limit_bytes`, and this one asked for more. */
 bool milter_budget_set_bytes(uint64_t *held, uint64_t now, uint64_t limit_bytes);
 
+/* The same for what a message needs beside itself to come to its end (a copy). One that holds all
+ * the octets there are goes on: nobody else could make room for it, and it would be deferred for
+ * ever. What it may need then is bounded by max_message. */
+bool milter_budget_set_bytes_to_end(uint64_t *held, uint64_t now, uint64_t limit_bytes);
+
 /* A slot bounds work for a processor, not waiting for the MTA: an MTA that stops reading in the
  * middle of a body must not hold one for ever. So a holder says that it moves, and one that has not
  * for `patience_ms` no longer counts. Lives on the holder's stack; the caller sets patience_ms. */

@@ -91,8 +91,9 @@ copy_fits(void *context, uint64_t more)
 {
     struct milter_message *message = context;
 
-    return milter_budget_set_bytes(&message->held_bytes, flow_message_bytes(message->flow) + more,
-                                   message->services->conf->global.max_bytes);
+    return milter_budget_set_bytes_to_end(&message->held_bytes,
+                                          flow_message_bytes(message->flow) + more,
+                                          message->services->conf->global.max_bytes);
 }
 
 void

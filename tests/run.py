@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The runner of `make check`: unit tests, scenario and end-to-end tests, and the checks of the tree.
 
-Every test program speaks TAP (cmocka does with CMOCKA_MESSAGE_OUTPUT=TAP). Two run at a time. A program that ends
-without its plan fulfilled, by a signal, or beyond its time is a failure. The last line is the count.
+Every test program speaks TAP (cmocka does with CMOCKA_MESSAGE_OUTPUT=TAP). As many run at a time as there are processors, the
+longest first; beside them, one after the other, those that mostly wait. A program that ends without its plan fulfilled, by a
+signal, or beyond its time is a failure. The last line is the count.
 
     run.py BUILD [PART...]     parts: unit scenario e2e checks; threads: the e2e modules in which many threads meet
 """
@@ -20,7 +21,33 @@ SECONDS = float(os.environ.get("SMIMED_TEST_SECONDS", "900"))
 # For the thread sanitizer: the others send one message after the other.
 THREADS = ("bypass", "copies", "groups", "harvest", "inbound", "ldap", "milter", "notices", "operation", "outbound", "poison",
            "trust_cache", "trust_fleet", "trust_ocsp")
+# Folders of unit tests in which there is one thread: the thread sanitizer has nothing to look at.
+UNTHREADED = ("conf", "mime", "policy", "smime")
+# What is killed is looked at from outside, where the sanitizers see nothing more: without them alone.
+PLAIN = ("e2e/test_copies_crash",)
+# A tenth to a third of their time is work; the rest they wait for intervals, time-outs and Postfix.
+WAITING = ("e2e/test_mime_corpus", "e2e/test_notices", "e2e/test_copies", "e2e/test_ldap", "e2e/test_doctor", "e2e/test_rcpt",
+           "unit/pki/test_refresh", "unit/pki/test_evidence_shared", "unit/pki/test_evidence_poison",
+           "unit/directory/test_ldap_failure", "unit/cache/test_sentinel")
+# What takes longest comes first, so that nothing long is left for one worker at the end.
+LONG = ("e2e/test_decrypt", "e2e/test_groups", "e2e/test_differential", "e2e/test_memory", "e2e/test_harvest", "e2e/test_outbound",
+        "e2e/test_explain", "e2e/test_identity", "e2e/test_rules", "e2e/test_efail", "e2e/test_attack_corpus", "e2e/test_milter",
+        "scenario/test_milter", "e2e/test_trust_fleet", "e2e/test_algorithms", "e2e/test_attacks", "unit/flow/test_corpus",
+        "unit/smime/test_many")
 LINE = re.compile(r"^(ok|not ok)\b\s*\d*\s*-?\s*(.*)$")
+
+
+def chosen(build, parts, sanitizer):
+    """(name, command) of what is run, the longest first, and the names of what is left to the build without sanitizers."""
+    kept, left = [], []
+    for name, command in programs(build, parts):
+        single = sanitizer == "thread" and name.startswith("unit/") and name.split("/")[1] in UNTHREADED
+        if single or (sanitizer and name in PLAIN):
+            left.append(name)
+        else:
+            kept.append((name, command))
+    order = {name: place for place, name in enumerate(WAITING + LONG)}
+    return sorted(kept, key=lambda one: order.get(one[0], len(order))), left
 
 
 def programs(build, parts):
@@ -84,10 +111,15 @@ def main():
     environment.setdefault("TSAN_OPTIONS", f"suppressions={TOP}/tests/tsan.supp:second_deadlock_stack=1")
     environment.setdefault("LSAN_OPTIONS", f"suppressions={TOP}/tests/lsan.supp:print_suppressions=0")
     total = {"passed": 0, "failed": 0, "skipped": 0}
-    todo = list(programs(build, parts))
+    todo, left = chosen(build, parts, os.environ.get("SAN", ""))
+    if left:
+        print(f"left to the build without sanitizers: {' '.join(left)}")
     failures = []
-    with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
-        for done in concurrent.futures.as_completed([pool.submit(run, n, c, environment) for n, c in todo]):
+    workers = max(2, len(os.sched_getaffinity(0)))
+    with (concurrent.futures.ThreadPoolExecutor(max_workers=workers) as pool,
+          concurrent.futures.ThreadPoolExecutor(max_workers=1) as aside):
+        begun = [(aside if name in WAITING else pool).submit(run, name, command, environment) for name, command in todo]
+        for done in concurrent.futures.as_completed(begun):
             name, passed, failed, skipped, output, seconds = done.result()
             total["passed"] += len(passed)
             total["failed"] += len(failed)

@@ -421,6 +421,11 @@ def last_of_each(text):
     return "\n".join(entries.values()) + "\n"
 
 
+def cool(folder):
+    """Every program of Postfix waits two seconds before it believes a main.cf that was written just now."""
+    os.utime(folder / "main.cf", (time.time() - 3600,) * 2)
+
+
 class Postfix:
     """A private Postfix below the scratch folder. `services`: {name: {option: value}}, each with a port of its own.
     `logins`: names that can log in (SASL), all with one password; without "@" they are of the realm mx.test."""
@@ -436,9 +441,7 @@ class Postfix:
         self.config.mkdir()
         if logins:
             main += self._make_logins(logins)
-        (self.path / "queue").mkdir()
-        (self.path / "data").mkdir()
-        shutil.chown(self.path / "data", "postfix", "postfix")
+        self._make_folders()
         self.log = self.path / "log"
         LOGS.append(self.log)
         self.ports = {}
@@ -520,12 +523,27 @@ postlog unix-dgram n - n - 1 postlogd
 tlsmgr unix - - n 1000? 1 tlsmgr
 """)
         (self.config / "master.cf").write_text("".join(master))
+        cool(self.config)
         self.process = subprocess.Popen(["/usr/sbin/postfix", "-c", str(self.config), "start-fg"],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=open(self.path / "stderr", "wb"), start_new_session=True)
         scratch.add(self.close)
         for port in self.ports.values():
             wait_until(lambda port=port: self._answers(port), 30, "Postfix")
+
+    def _make_folders(self):
+        """What `postfix check` would make (postfix-files), so that quick-start can leave that second of shell out."""
+        (self.path / "data").mkdir()
+        shutil.chown(self.path / "data", "postfix", "postfix")
+        queue = self.path / "queue"
+        queue.mkdir()
+        for name in ("active bounce corrupt defer deferred flush hold incoming private saved trace maildrop public pid").split():
+            owner, group, mode = {"maildrop": ("postfix", "postdrop", 0o730), "public": ("postfix", "postdrop", 0o710),
+                                  "pid": ("root", "root", 0o755)}.get(name, ("postfix", "root", 0o700))
+            (queue / name).mkdir()
+            shutil.chown(queue / name, owner, group)
+            (queue / name).chmod(mode)
+        (queue / "quick-start").touch()
 
     def _make_logins(self, names):
         if not shutil.which("saslpasswd2"):
@@ -582,7 +600,9 @@ tlsmgr unix - - n 1000? 1 tlsmgr
         return found
 
     def command(self, *command):
-        return run(command[0], "-c", self.config, *command[1:])
+        done = run(command[0], "-c", self.config, *command[1:])
+        cool(self.config)
+        return done
 
 
 class Sendmail:

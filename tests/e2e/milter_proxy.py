@@ -6,8 +6,10 @@ import socket
 import struct
 import threading
 
+from proxy import Listener
 
-class MilterProxy:
+
+class MilterProxy(Listener):
     """Listens on `path` and forwards to the socket of smimed. With `stall(command)` the first packet of smimed's that has
     this command letter (b"i" a field, b"b" the body, b"-" a recipient, b"c" go on) after the end of the message is not passed
     on, or with `after` what follows it is not."""
@@ -15,47 +17,18 @@ class MilterProxy:
     def __init__(self, scratch, path, target):
         self.path, self.target = str(path), str(target)
         self.stalled = None  # (command, after)
-        self.reached = threading.Event()
-        self.sockets = []
-        self.lock = threading.Lock()
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(self.path)
-        os.chmod(self.path, 0o666)
-        self.listener.listen(64)
-        self.listener.settimeout(0.1)
-        self.closed = False
-        self.thread = threading.Thread(target=self._accept, daemon=True)
-        self.thread.start()
-        scratch.add(self.close)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(self.path)
+        os.chmod(path, 0o666)
+        listener.listen(64)
+        super().__init__(scratch, listener)
 
     def stall(self, command, after=False):
         with self.lock:
             self.stalled = (command, after) if command else None
             self.reached.clear()
 
-    def drop(self):
-        with self.lock:
-            sockets, self.sockets = self.sockets, []
-        for one in sockets:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-
-    def close(self):
-        self.closed = True
-        self.drop()
-        self.thread.join()
-
-    def _accept(self):
-        while not self.closed:
-            try:
-                mta, _ = self.listener.accept()
-            except TimeoutError:
-                continue
-            mta.settimeout(None)
-            threading.Thread(target=self._begin, args=(mta,), daemon=True).start()
-        self.listener.close()
-
-    def _begin(self, mta):
+    def talk(self, mta, number):
         ours = socket.socket(socket.AF_UNIX)
         try:
             ours.connect(self.target)

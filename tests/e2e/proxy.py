@@ -5,33 +5,20 @@ import socket
 import threading
 
 
-class Proxy:
-    """Forwards to `port` on loopback. `recorded`: what the client said, a connection each. With `stall(verb)`, the line of the
-    client that begins with it is not passed on ("." is the end of the content), or with `after` its reply is not. `on_end` is
-    called when the reply to the end of a content has come, before it is passed on."""
+class Listener:
+    """A socket; each connection is talked with in a thread of its own (`talk`, with its number), and all can be dropped."""
 
-    def __init__(self, scratch, port):
-        self.target = port
-        self.recorded = []
-        self.stalled = None  # (verb, number of the connection from now or 0, after)
-        self.reached = threading.Event()
-        self.count = 0
-        self.on_end = None
+    def __init__(self, scratch, listener):
+        self.reached = threading.Event()  # the chosen step
         self.sockets = []
+        self.count = 0
         self.lock = threading.Lock()
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = self.listener.getsockname()[1]
         self.closed = False
+        self.listener = listener
         self.listener.settimeout(0.1)
         self.thread = threading.Thread(target=self._accept, daemon=True)
         self.thread.start()
         scratch.add(self.close)
-
-    def stall(self, verb, connection=0, after=False):
-        with self.lock:
-            self.stalled = (verb.encode(), connection, after) if verb else None
-            self.count = 0
-            self.reached.clear()
 
     def drop(self):
         """Ends every connection."""
@@ -49,14 +36,35 @@ class Proxy:
     def _accept(self):
         while not self.closed:
             try:
-                client, _ = self.listener.accept()
+                peer, _ = self.listener.accept()
             except TimeoutError:
                 continue
+            peer.settimeout(None)
             with self.lock:
                 self.count += 1
                 number = self.count
-            threading.Thread(target=self._talk, args=(client, number), daemon=True).start()
+            threading.Thread(target=self.talk, args=(peer, number), daemon=True).start()
         self.listener.close()
+
+
+class Proxy(Listener):
+    """Forwards to `port` on loopback. `recorded`: what the client said, a connection each. With `stall(verb)`, the line of the
+    client that begins with it is not passed on ("." is the end of the content), or with `after` its reply is not. `on_end` is
+    called when the reply to the end of a content has come, before it is passed on."""
+
+    def __init__(self, scratch, port):
+        self.target = port
+        self.recorded = []
+        self.stalled = None  # (verb, number of the connection from now or 0, after)
+        self.on_end = None
+        super().__init__(scratch, socket.create_server(("127.0.0.1", 0), backlog=64))
+        self.port = self.listener.getsockname()[1]
+
+    def stall(self, verb, connection=0, after=False):
+        with self.lock:
+            self.stalled = (verb.encode(), connection, after) if verb else None
+            self.count = 0
+            self.reached.clear()
 
     def _is_stalled(self, line, number, after):
         with self.lock:
@@ -78,10 +86,9 @@ class Proxy:
             if not line or line[3:4] != b"-":
                 return text
 
-    def _talk(self, client, number):
+    def talk(self, client, number):
         said = []
         with contextlib.suppress(OSError), client, socket.create_connection(("127.0.0.1", self.target)) as server:
-            client.settimeout(None)
             with self.lock:
                 self.sockets += [client, server]
                 index = len(self.recorded)

@@ -11,7 +11,7 @@ import threading
 import time
 
 from harness import (Authority, PATIENCE, Postfix, Scratch, Sink, Smimed, Smtp, TOP, main, openssl_decrypt, openssl_verify, run,
-                     smimectl, submit, trust_config)
+                     smimectl, submit, trust_config, wait_until)
 from proxy import Proxy
 
 # What conf/postfix.example says about the listener.
@@ -152,7 +152,7 @@ def test_two_with_different_algorithms():
         line = next(x for x in it.smimed.outcomes() if x["dir"] == "out")
         assert line["copies"] == "2" and line["resubmitted"] == "1" and line["action"] == "copies", line
         # The queue-id is the one under which Postfix has it.
-        assert line["copy_ids"].strip('"') in it.postfix.text(), line
+        wait_until(lambda: line["copy_ids"].strip('"') in it.postfix.text(), 10, f"{line} in what its log service has written")
         assert [x["dir"] for x in it.smimed.outcomes()].count("copy") == 1
 
 

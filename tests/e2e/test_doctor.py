@@ -9,8 +9,8 @@ import socket
 import subprocess
 
 from trustservers import PASSWORD, USER, Redis
-from harness import (Authority, Postfix, Scratch, Sink, Skip, Smimed, main, need_root, run, smimectl, stop_process, submit,
-                     trust_config, wait_until)
+from harness import (Authority, Postfix, Scratch, Sink, Skip, Smimed, cool, main, need_root, run, smimectl, stop_process,
+                     submit, trust_config, wait_until)
 
 
 def config(authority, more=""):
@@ -39,6 +39,7 @@ class World:
                                         "milter_default_action = tempfail\n"
                                         "internal_mail_filter_classes = bounce, notify\n" + main_lines)
         (folder / "master.cf").write_text(master + "cleanup unix n - n - 0 cleanup\n")
+        cool(folder)
         return folder
 
     def doctor(self, folder, *more):

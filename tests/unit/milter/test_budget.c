@@ -64,9 +64,11 @@ budget_of_octets_stops_the_message_that_asks_for_more(void **state)
     assert_true(milter_budget_set_bytes(&a, 600, 1000));
     assert_true(milter_budget_set_bytes(&b, 400, 1000));
     assert_false(milter_budget_set_bytes(&b, 401, 1000));
+    assert_false(milter_budget_set_bytes_to_end(&b, 402, 1000));
     assert_true(milter_budget_set_bytes(&a, 600, 1000)); /* asks for nothing */
     assert_false(milter_budget_take_message(10, 1000));
     assert_true(milter_budget_set_bytes(&b, 0, 1000));
+    assert_true(milter_budget_set_bytes_to_end(&a, 1200, 1000)); /* alone, it goes on */
     assert_true(milter_budget_take_message(10, 1000));
     assert_true(milter_budget_set_bytes(&a, 0, 0));
     milter_budget_get(&facts);

@@ -1,127 +1,6 @@
-#include "fixture.h"
+#include "decrypt_fixture.h"
 
-#include <openssl/cms.h>
-
-#include "smime/decrypt.h"
 #include "smime/kdf.h"
-
-static const char entity[] = FIXTURE_ENTITY;
-
-static struct testca ca;
-static struct user alice, bob, p256, p384, p521, stranger;
-static struct testca_leaf twin; /* Alice's issuer and serial number, another key */
-static struct pki_key twin_key;
-
-static int
-setup(void **state)
-{
-    (void)state;
-    testca_init(&ca, "Decrypt Root");
-    user_init(&alice, &ca, TESTCA_RSA2048, 0, NULL);
-    ca.serial--;
-    testca_issue(&ca, &(struct testca_args){ .cn = "Twin", .key_index = 3 }, &twin);
-    twin_key = (struct pki_key){ .pkey = twin.key,
-                                 .certificate = testca_certificate(twin.x509),
-                                 .file = "twin.pem" };
-    user_init(&bob, &ca, TESTCA_RSA2048, 1, NULL);
-    user_init(&p256, &ca, TESTCA_P256, 0, NULL);
-    user_init(&p384, &ca, TESTCA_P384, 0, NULL);
-    user_init(&p521, &ca, TESTCA_P521, 0, NULL);
-    user_init(&stranger, &ca, TESTCA_RSA2048, 2, NULL);
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    pki_certificate_free(&twin_key.certificate);
-    testca_leaf_free(&twin);
-    user_free(&alice);
-    user_free(&bob);
-    user_free(&p256);
-    user_free(&p384);
-    user_free(&p521);
-    user_free(&stranger);
-    testca_free(&ca);
-    return 0;
-}
-
-/* ---- running ---- */
-
-struct outcome {
-    enum err_code code;
-    struct err err;
-    struct smime_decrypt_result result;
-    struct buf plain;
-};
-
-static struct outcome
-decrypt(struct span cms, const struct pki_key *const *keys, size_t count)
-{
-    struct outcome outcome = { .plain = BUF_INIT(MAKE_LIMIT) };
-    struct spool *spool = fixture_spool(cms);
-    struct stage *sink = NULL;
-    const struct smime_decrypt_args args = { .spool = spool, .keys = keys, .count = count };
-    assert_int_equal(stage_buf_new(&outcome.plain, &sink, &outcome.err), ERR_OK);
-    outcome.code = smime_decrypt(&args, sink, &outcome.result, &outcome.err);
-    assert_int_equal(ERR_peek_error(), 0);
-    stage_free(&sink);
-    spool_free(&spool);
-    return outcome;
-}
-
-static void
-expect_plain(struct span cms, const struct pki_key *key, const char *cipher)
-{
-    struct outcome outcome = decrypt(cms, &key, 1);
-    if (outcome.code != ERR_OK)
-        fail_msg("%s", outcome.err.text);
-    assert_string_equal(buf_str(&outcome.plain), entity);
-    assert_ptr_equal(outcome.result.key, key);
-    if (cipher != NULL)
-        assert_string_equal(outcome.result.cipher, cipher);
-    buf_free(&outcome.plain);
-}
-
-static void
-expect_failure(struct span cms, const struct pki_key *key, enum err_code code, const char *reason)
-{
-    struct outcome outcome = decrypt(cms, &key, 1);
-    assert_int_equal(outcome.code, code);
-    assert_string_equal(outcome.err.reason, reason);
-    buf_free(&outcome.plain);
-}
-
-static void
-our_message(struct pki_certificate *const *to, size_t count, enum smime_cipher cipher,
-            enum smime_transport transport, struct buf *cms)
-{
-    struct buf message = BUF_INIT(MAKE_LIMIT);
-    const struct smime_encrypt_args args = {
-        .recipients = to, .count = count, .cipher = cipher, .transport = transport
-    };
-    fixture_encrypt(&args, span_str(entity), 64, &message);
-    fixture_decode(&message, cms);
-    buf_free(&message);
-}
-
-static struct make
-library_message(const struct user *user, const EVP_CIPHER *cipher, unsigned flags)
-{
-    BIO *bio = BIO_new_mem_buf(entity, -1);
-    CMS_ContentInfo *cms = CMS_encrypt(NULL, bio, cipher, CMS_PARTIAL | CMS_BINARY);
-    TESTCA_MUST(cms != NULL);
-    TESTCA_MUST(CMS_add1_recipient_cert(cms, user->leaf.x509, flags) != NULL);
-    TESTCA_MUST(CMS_final(cms, bio, NULL, CMS_BINARY));
-    BIO_free(bio);
-    unsigned char *der = NULL;
-    int n = i2d_CMS_ContentInfo(cms, &der);
-    struct make made = make_raw(der, (size_t)n);
-    OPENSSL_free(der);
-    CMS_ContentInfo_free(cms);
-    return made;
-}
 
 /* ---- messages by hand, for what the library cannot write ---- */
 
@@ -478,67 +357,6 @@ decrypt_touches_nothing_of_an_object_that_is_not_whole(void **state)
     free(behind.p);
 }
 
-static void
-decrypt_names_what_it_does_not_support(void **state)
-{
-    (void)state;
-    struct make made = library_message(&alice, EVP_camellia_128_cbc(), 0);
-    expect_failure(span_of(made.p, made.n), &alice.key, ERR_PERM, "unsupported-algorithm");
-    free(made.p);
-    /* only a shared key as recipient */
-    unsigned char *kek = OPENSSL_zalloc(16), *id = OPENSSL_zalloc(4);
-    BIO *bio = BIO_new_mem_buf(entity, -1);
-    CMS_ContentInfo *cms = CMS_encrypt(NULL, bio, EVP_aes_128_cbc(), CMS_PARTIAL | CMS_BINARY);
-    TESTCA_MUST(CMS_add0_recipient_key(cms, NID_undef, kek, 16, id, 4, NULL, NULL, NULL) != NULL);
-    TESTCA_MUST(CMS_final(cms, bio, NULL, CMS_BINARY));
-    unsigned char *der = NULL;
-    int n = i2d_CMS_ContentInfo(cms, &der);
-    expect_failure(span_of(der, (size_t)n), &alice.key, ERR_PERM, "unsupported-algorithm");
-    OPENSSL_free(der);
-    CMS_ContentInfo_free(cms);
-    BIO_free(bio);
-    /* SignedData is no enveloped object */
-    bio = BIO_new_mem_buf(entity, -1);
-    cms = CMS_sign(alice.leaf.x509, alice.leaf.key, NULL, bio, CMS_BINARY);
-    der = NULL;
-    n = i2d_CMS_ContentInfo(cms, &der);
-    expect_failure(span_of(der, (size_t)n), &alice.key, ERR_PERM, "malformed-cms");
-    OPENSSL_free(der);
-    CMS_ContentInfo_free(cms);
-    BIO_free(bio);
-}
-
-static void
-decrypt_reads_3des_and_calls_it_weak(void **state)
-{
-    (void)state;
-    struct make made = library_message(&alice, EVP_des_ede3_cbc(), 0);
-    struct outcome outcome =
-        decrypt(span_of(made.p, made.n), (const struct pki_key *const[]){ &alice.key }, 1);
-    assert_int_equal(outcome.code, ERR_OK);
-    assert_string_equal(buf_str(&outcome.plain), entity);
-    assert_true(outcome.result.weak_cipher);
-    buf_free(&outcome.plain);
-    free(made.p);
-}
-
-static void
-decrypt_never_takes_bad_oaep_for_pkcs1(void **state)
-{
-    (void)state;
-    /* A block of PKCS#1 v1.5 under the name of OAEP with parameters that nobody can read. */
-    struct make made = library_message(&alice, EVP_aes_128_cbc(), 0);
-    static const unsigned char rsa[] = { OID_RSA };
-    unsigned char *last = NULL;
-    for (size_t i = 0; i + sizeof(rsa) <= made.n; i++)
-        if (memcmp(made.p + i, rsa, sizeof(rsa)) == 0)
-            last = made.p + i;
-    assert_non_null(last);
-    last[8] = 0x07; /* id-RSAES-OAEP with NULL parameters */
-    expect_failure(span_of(made.p, made.n), &alice.key, ERR_PERM, "unsupported-algorithm");
-    free(made.p);
-}
-
 static enum err_code
 refuse_all(void *context, struct span piece, struct err *err)
 {
@@ -601,9 +419,6 @@ main(void)
         cmocka_unit_test(decrypt_reads_aead_inside_enveloped_data_and_says_so),
         cmocka_unit_test(decrypt_never_releases_altered_authenticated_content_as_good),
         cmocka_unit_test(decrypt_touches_nothing_of_an_object_that_is_not_whole),
-        cmocka_unit_test(decrypt_names_what_it_does_not_support),
-        cmocka_unit_test(decrypt_reads_3des_and_calls_it_weak),
-        cmocka_unit_test(decrypt_never_takes_bad_oaep_for_pkcs1),
         cmocka_unit_test(decrypt_reports_what_the_plain_stage_says),
         cmocka_unit_test(decrypt_of_a_large_message_is_streamed),
     };
