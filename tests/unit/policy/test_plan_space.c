@@ -103,12 +103,13 @@ row_holds(const struct row *row, bool holds, const char *what)
                   row->facts.signing);
     for (size_t i = 0; i < row->facts.count; i++)
         print_message(" %zu: smime %d sign %d encrypt %d may %d ignore %d lost %d unsigned %d pgp "
-                      "%d certificate %d escrow %d header %d members %zu\n",
+                      "%d certificate %d escrow %d header %d members %zu expanded %d\n",
                       i, row->rules[i].smime, row->rules[i].sign, row->rules[i].encrypt,
                       row->rules[i].sender_may_change, row->rules[i].forbidden_choice,
                       row->rules[i].no_certificate, row->rules[i].no_signing_certificate,
                       row->rules[i].pgp_is_encrypted, row->people[i].certificate,
-                      row->people[i].escrow, row->people[i].in_header, row->people[i].members);
+                      row->people[i].escrow, row->people[i].in_header, row->people[i].members,
+                      row->people[i].expanded);
     for (size_t i = 0; i < plan->copy_count; i++)
         print_message(" copy sign %d encrypt %d hidden %d count %zu\n", plan->copies[i].sign,
                       plan->copies[i].encrypt, plan->copies[i].hidden, plan->copies[i].count);
@@ -150,6 +151,8 @@ check_person(struct row *row, size_t i, bool listener)
     struct word word;
 
     row_read(row, i, &word);
+    /* A group that was to be replaced and is not leaves only by what the sender encrypted. */
+    HOLDS(person->expanded == POLICY_YES || word.sealed);
     if (where < 0) {
         HOLDS(word.must && person->certificate == POLICY_NO);
         HOLDS(person->rule->no_certificate == CONF_NO_CERTIFICATE_RETURN);
@@ -264,6 +267,8 @@ check_stays(struct row *row)
         gone = word.must && person->certificate == POLICY_NO && !word.unknown &&
                rule->no_certificate == CONF_NO_CERTIFICATE_RETURN;
         returned = returned && gone;
+        unknown |= person->expanded == POLICY_UNKNOWN && !word.sealed;
+        group |= person->expanded == POLICY_NO && !word.sealed;
         signs = word.signs || (word.must && word.lost && person->certificate == POLICY_NO &&
                                rule->no_certificate == CONF_NO_CERTIFICATE_SIGN &&
                                !row->facts.choice.encrypt && !row->facts.already_signed);
@@ -273,7 +278,8 @@ check_stays(struct row *row)
         group |=
             (word.must || word.possible) && !word.lost && !person->in_header && person->members > 1;
         forbidden |= word.forbidden && !word.ignores && !word.sealed;
-        if (!signs || gone)
+        /* Who is returned needs no signature; who is a group that cannot be replaced is not. */
+        if (!signs || (gone && (person->expanded == POLICY_YES || word.sealed)))
             continue;
         unknown |= row->facts.signing == POLICY_UNKNOWN;
         if (row->facts.signing != POLICY_NO)
@@ -346,7 +352,9 @@ row_init(struct row *row, size_t count)
                                                     .rule = &row->rules[i],
                                                     .in_header = true,
                                                     .reason = "no-certificate",
-                                                    .text = "there is none" };
+                                                    .text = "there is none",
+                                                    .group_reason = "group-empty",
+                                                    .group_text = "nobody is in it" };
     }
     row->facts = (struct policy_outbound_facts){ .conf = &row->conf,
                                                  .recipients = row->people,
@@ -438,6 +446,9 @@ one_recipient_every_setting(void **state)
             row.people[0].escrow = (enum policy_known)take(&k, 3);
             row.people[0].in_header = take(&k, 2);
             row.people[0].members = n % 3 * 2 / 2;
+            row.people[0].expanded = n % 7 == 3   ? POLICY_NO
+                                     : n % 7 == 5 ? POLICY_UNKNOWN
+                                                  : POLICY_YES;
             row_set_choice(&row, take(&k, CHOICES));
             rule->pgp_is_encrypted = k % (KINDS + 1) == KINDS;
             row_set_kind(&row, take(&k, KINDS + 1));
@@ -470,6 +481,7 @@ row_set_person(struct row *row, size_t i, unsigned n)
     rule->encrypt = what == 8 ? CONF_ENCRYPT_ALWAYS : encrypts[what];
     rule->no_certificate = what >= 4 && what < 8 ? (int)what - 4 : (int)(what % 4);
     person->members = n == 1 ? 3 : 0;
+    person->expanded = n == 6 ? POLICY_NO : n == 7 ? POLICY_UNKNOWN : POLICY_YES;
     rule->encrypt_also = (conf_list)(n == 2 ? archive : nobody);
     rule->digest = n == 3;
     person->escrow = n == 4 ? POLICY_NO : POLICY_YES;
@@ -480,7 +492,7 @@ row_set_person(struct row *row, size_t i, unsigned n)
     rule->forbidden_choice = n == 2 ? CONF_FORBIDDEN_IGNORE : CONF_FORBIDDEN_REFUSE;
 }
 
-enum { PERSON_PLAIN = 3 * 2 * 2 * 9, PERSON_STATES = PERSON_PLAIN * 6 };
+enum { PERSON_PLAIN = 3 * 2 * 2 * 9, PERSON_STATES = PERSON_PLAIN * 8 };
 
 static void
 two_recipients_every_pair(void **state)
@@ -520,7 +532,7 @@ three_recipients_every_triple(void **state)
     for (unsigned a = 0; a < PERSON_PLAIN; a++) {
         row_set_person(&row, 0, a);
         for (unsigned b = 0; b < PERSON_PLAIN; b++) {
-            row_set_person(&row, 1, b + PERSON_PLAIN * (a % 6));
+            row_set_person(&row, 1, b + PERSON_PLAIN * (a % 8));
             for (unsigned c = (a + b) % TRIPLE_STRIDE; c < PERSON_PLAIN; c += TRIPLE_STRIDE) {
                 unsigned k = a + 5 * b + 7 * c;
 
