@@ -177,13 +177,20 @@ get_one(struct smime_decrypt *decrypt, const struct candidate *candidate, unsign
     struct smime_recipient recipient;
     struct err why = ERR_INIT;
     enum err_code code;
-    if (candidate->key == NULL || decrypt->args.refused)
-        return smime_recipient_get_random(candidate->any->pkey, cek, key_bytes, err);
-    if (!smime_recipient_find(buf_span(&candidate->bytes), candidate->key->certificate, &recipient))
+    bool absent = candidate->key == NULL || decrypt->args.refused;
+    EVP_PKEY *pkey = (absent ? candidate->any : candidate->key)->pkey;
+    if (absent && !smime_recipient_get_stand_in(pkey, &recipient))
+        return smime_recipient_get_random(pkey, cek, key_bytes, err);
+    if (!absent &&
+        !smime_recipient_find(buf_span(&candidate->bytes), candidate->key->certificate, &recipient))
         return err_set(err, ERR_BUG, "a RecipientInfo changed");
-    code = smime_recipient_get(&recipient, candidate->key->pkey, cek, key_bytes, &why);
+    code = smime_recipient_get(&recipient, pkey, cek, key_bytes, &why);
     if (code != ERR_OK && code != ERR_PERM)
         return err_set_reason(err, code, why.reason, "%s", why.text);
+    if (absent)
+        return RAND_priv_bytes(cek, (int)key_bytes) == 1
+                   ? ERR_OK
+                   : pki_crypto_fail(err, ERR_TEMP, "no random numbers");
     if (code == ERR_OK || strcmp(why.reason, "unsupported-algorithm") != 0)
         decrypt->result.key_used = true;
     if (code == ERR_OK)

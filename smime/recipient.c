@@ -294,28 +294,38 @@ work_agreement(EVP_PKEY *key)
     OPENSSL_cleanse(secret, sizeof(secret));
 }
 
-enum err_code
-smime_recipient_get_random(EVP_PKEY *key, unsigned char *cek, size_t key_bytes, struct err *err)
+bool
+smime_recipient_get_stand_in(EVP_PKEY *key, struct smime_recipient *out)
 {
     /* rsaEncryption, NULL */
     static const unsigned char algorithm[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
                                                0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00 };
-    unsigned char octets[LIMIT_RSA_BYTES], nobody[SMIME_CONTENT_KEY];
+    /* Below every modulus, and not small. */
+    static const unsigned char octets[LIMIT_RSA_BYTES] = { 0, [1 ... LIMIT_RSA_BYTES - 1] = 0x5a };
     int size = EVP_PKEY_get_size(key);
-    struct smime_recipient recipient = { .algorithm = span_of(algorithm, sizeof(algorithm)),
-                                         .wrapped = { .p = octets } };
+
+    if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA || size <= 0 || size > LIMIT_RSA_BYTES)
+        return false;
+    *out = (struct smime_recipient){ .kind = KEY_TRANSPORT,
+                                     .algorithm = span_of(algorithm, sizeof(algorithm)),
+                                     .wrapped = span_of(octets, (size_t)size) };
+    return true;
+}
+
+enum err_code
+smime_recipient_get_random(EVP_PKEY *key, unsigned char *cek, size_t key_bytes, struct err *err)
+{
+    unsigned char nobody[SMIME_CONTENT_KEY];
+    struct smime_recipient stand_in;
     struct err ignored = ERR_INIT;
-    if (RAND_priv_bytes(cek, (int)key_bytes) != 1)
-        return pki_crypto_fail(err, ERR_TEMP, "no random numbers");
-    if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA) {
+
+    if (smime_recipient_get_stand_in(key, &stand_in))
+        (void)!get_transport(&stand_in, key, nobody, key_bytes, &ignored);
+    else if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA)
         work_agreement(key);
-    } else if (size > 0 && size <= LIMIT_RSA_BYTES) {
-        memset(octets, 0x5a, (size_t)size);
-        octets[0] = 0; /* below the modulus */
-        recipient.wrapped.n = (size_t)size;
-        (void)!get_transport(&recipient, key, nobody, key_bytes, &ignored);
-    }
     OPENSSL_cleanse(nobody, sizeof(nobody));
     pki_crypto_reset();
+    if (RAND_priv_bytes(cek, (int)key_bytes) != 1)
+        return pki_crypto_fail(err, ERR_TEMP, "no random numbers");
     return ERR_OK;
 }

@@ -38,6 +38,11 @@ ERR_CHECKED enum err_code smime_recipient_get(const struct smime_recipient *reci
                                               EVP_PKEY *key, unsigned char *cek, size_t key_bytes,
                                               struct err *err);
 
+/* A key transport that nothing comes out of, for the work that opening one with `key` takes: given
+ * to smime_recipient_get from the place where a real one is, so that even the stack lies alike.
+ * Borrows static octets. False: `key` is no RSA key (smime_recipient_get_random then). */
+bool smime_recipient_get_stand_in(EVP_PKEY *key, struct smime_recipient *out);
+
 /* A content key that nobody has, for the work that opening one with `key` takes. */
 ERR_CHECKED enum err_code smime_recipient_get_random(EVP_PKEY *key, unsigned char *cek,
                                                      size_t key_bytes, struct err *err);
