@@ -375,8 +375,7 @@ copies_fail(struct copies *copies, const struct err *err, struct flow_answer *an
                                 ? FLOW_PHASE_COPIES
                             : strcmp(reason, "busy") == 0 ? FLOW_PHASE_BUDGET
                                                           : FLOW_PHASE_BUILD;
-
-    bool journal = err->reason && strcmp(err->reason, "copies-journal") == 0;
+    bool journal = strcmp(reason, "copies-journal") == 0;
 
     flow_state_fail(copies->message, err, phase, answer);
     if (refusal->code >= 500 && err->code == ERR_PERM) {

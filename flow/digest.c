@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/crypto.h>
-
 #include "smime/hash.h"
 
 /* Parts are small and many: they are gathered, and hashed some at a time. */
@@ -63,7 +61,7 @@ flow_digest_get(const struct span *parts, size_t count, unsigned char *out, stru
     if (code == ERR_OK)
         memcpy(out, smime_hash_get(hash, NID_sha256).p, FLOW_DIGEST_BYTES);
     smime_hash_deinit(hash);
-    OPENSSL_cleanse(gather.bytes, sizeof gather.bytes);
+    explicit_bzero(gather.bytes, sizeof gather.bytes);
     return code;
 }
 
